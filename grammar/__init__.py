@@ -1,0 +1,1 @@
+"""The spec language: text in, a typed tree out, and back. The only package that imports lark."""
