@@ -1,0 +1,1 @@
+"""Sandboxes: pure functions from one command on one root to a launch."""
