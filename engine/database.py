@@ -1,0 +1,177 @@
+"""The index's database: opening, migrating, transactions, and errors in the user's words.
+
+It is the one door of sqlite-utils, and `engine.index` is its one user.
+"""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.records import plain, text
+from engine.schema import MIGRATIONS
+from system.errors import OutOfSpace, StepwoodError, StoreBusy, StoreError
+
+SUFFIXES = ("", "-wal", "-shm")
+"""Of the files that make a database: itself, its write-ahead log, and that log's index."""
+REBUILD = "to make it anew from the store: stepwood fsck --rebuild-index"
+
+
+class Database:
+    """An open database in today's format, for the thread that opened it."""
+
+    def __init__(self, path: Path, mode: Literal["rw", "rwc"], timeout: float) -> None:
+        """`mode` is SQLite's: "rwc" makes the file where there is none. `timeout` is in seconds."""
+        self._path = path
+        with explained(path):
+            url = f"{path.absolute().as_uri()}?mode={mode}"
+            self._connection = sqlite3.connect(url, uri=True, timeout=timeout, isolation_level=None)
+            try:
+                _use_wal(self._connection, timeout)
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.execute("PRAGMA foreign_keys = ON")
+                self._migrate()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        with explained(self._path):
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes of the block or, after an exception, none. Within a transaction it is a part of that."""
+        run, outermost = self._connection.execute, not self._connection.in_transaction
+        if not outermost:
+            yield
+            return
+        with explained(self._path):
+            run("BEGIN IMMEDIATE")  # a deferred one that reads and then writes fails instead of waiting
+        try:
+            yield
+            with explained(self._path):
+                run("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite has ended it where the disk is full
+                run("ROLLBACK")
+            raise
+
+    def write(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run `sql` once for each row."""
+        with self.transaction(), explained(self._path):
+            self._connection.executemany(sql, rows)
+
+    def rows(self, sql: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows at once: a cursor left open would keep SQLite from folding its log into the database."""
+        with explained(self._path):
+            return [tuple(map(plain, row)) for row in self._connection.execute(sql, arguments).fetchall()]
+
+    def column(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
+        """The first value of each row."""
+        return [row[0] for row in self.rows(sql, arguments)]
+
+    def rows_in(self, sql: str, keys: Iterable[str], size: int = 500) -> Iterator[tuple[Any, ...]]:
+        """The rows of `sql`, in which `(?)` stands for `keys`, asked for `size` keys at a time."""
+        left = map(text, keys)
+        while chunk := list(islice(left, size)):
+            yield from self.rows(sql.replace("(?)", f"({', '.join('?' * len(chunk))})"), chunk)
+
+    def _migrate(self) -> None:
+        """Apply the migrations that this database lacks."""
+        tables = set(self.column("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        applied = set()
+        if "_sqlite_migrations" in tables:
+            sql = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'stepwood'"
+            applied = set(self.column(sql))
+        elif tables:
+            raise StoreError(f"{self._path} is a database, but not an index of Stepwood", hint=REBUILD)
+        known = {name for name, _ in MIGRATIONS}
+        if not applied <= known:
+            raise StoreError(
+                f"the index {self._path} was written by a newer version of Stepwood",
+                hint=f"use that version; or, {REBUILD}",
+            )
+        if applied < known:
+            with self.transaction():  # of two processes that get here at once, the second finds it done
+                _apply_migrations(self._connection)
+
+
+def _apply_migrations(connection: sqlite3.Connection) -> None:
+    # It takes 45 ms to import, and only an index that is new or old needs it.
+    import sqlite_utils  # noqa: PLC0415
+
+    migrations = sqlite_utils.Migrations("stepwood")
+    for name, sql in MIGRATIONS:
+
+        def migrate(database: sqlite_utils.Database, sql: str = sql) -> None:
+            database.executescript(sql)
+
+        migrations(name=name)(migrate)
+    # No plugins: what a user has installed for the sqlite-utils command has no say here.
+    migrations.apply(sqlite_utils.Database(connection, recursive_triggers=False, execute_plugins=False))
+
+
+def _use_wal(connection: sqlite3.Connection, timeout: float) -> None:
+    """Turn the write-ahead log on. Two processes that make an index at once collide here, and SQLite does not wait."""
+    give_up = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        time.sleep(0.01)
+
+
+def remove(path: Path) -> None:
+    """Remove a closed database."""
+    for suffix in SUFFIXES:
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def replace(path: Path, fresh: Path, kept: Path) -> None:
+    """Put the closed database `fresh` in the place of `path`, which becomes `kept` if it is there."""
+    if path.exists():
+        remove(kept)
+        # The database before its log: SQLite drops a log that has no database, but would replay it into another one.
+        path.rename(kept)
+        if (log := Path(f"{path}-wal")).exists():
+            log.rename(f"{kept}-wal")
+    remove(path)
+    fresh.rename(path)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system say about `path` into an error for the user."""
+    try:
+        yield
+    except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+        raise  # a mistake of ours, not of the file
+    except sqlite3.DatabaseError as error:
+        raise _explanation(path, error) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpace(f"no room for the index {path}") from error
+        raise StoreError(f"the index {path} cannot be used: {error.strerror}") from error
+
+
+def _explanation(path: Path, error: sqlite3.DatabaseError) -> StepwoodError:
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreBusy(f"the index {path} is in use by another process")
+        case sqlite3.SQLITE_FULL:
+            return OutOfSpace(f"no room for the index {path}")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_IOERR:
+            hint = "are the file and its folder there, and yours to write?"
+            return StoreError(f"the index {path} cannot be used: {error}", hint=hint)
+        case _:
+            return StoreError(f"the index {path} is damaged: {error}", hint=REBUILD)

@@ -1,0 +1,1 @@
+"""Snapshot stores: where committed root filesystems and caches live."""
