@@ -99,13 +99,14 @@ class Entry:
 class Manifest:
     """The files that one copy takes from a context, in the order of the walk, and their digest.
 
-    `sources` holds the index in `entries` at which each source's tree starts.
+    `starts` holds, for each source, the index in `entries` at which its tree starts.
     """
 
     folder: str
     """The context's folder on this machine; not in the id."""
     digest: str
     entries: tuple[Entry, ...]
+    starts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

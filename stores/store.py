@@ -14,9 +14,13 @@ id that exists already keeps the one that is there and discards the draft.
 
 *Inputs stay.* A snapshot is there only while its inputs are: `delete(id)` takes what was built on it too.
 
+*Sessions.* Drafts and caches need `start()`, once a process. What it gives must outlive every process
+that may still write to a draft, so the helper holds it too.
+
 *Caches.* `with store.cache(name, uid, gid) as cache:` gives a private mutable copy of the newest
 version, or an empty folder owned by uid:gid. Leaving the block, by an exception too, makes the copy
-the new version, unless another user of the cache has done so since the block was entered.
+the new version, unless another user of the cache has done so since the block was entered. With
+`locked`, users of the cache go one after the other.
 
 *Processes.* Several processes may use a store at once. What a killed one left is swept by the next to open it.
 
@@ -59,6 +63,14 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A process's right to write: an empty folder for the helper's stage, and the locks the helper must share."""
+
+    stage: Path
+    locks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Bytes on disk of one part of a store, shared extents and links counted once where the store can tell."""
 
@@ -77,7 +89,7 @@ class Store(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where index, logs, locks and the pins' data of this store live."""
+        """Where index, logs and locks of this store live."""
         ...
 
     def ids(self) -> Set[str]:
@@ -90,7 +102,15 @@ class Store(Protocol):
 
     def view(self, id: str) -> Root: ...
 
-    def cache(self, name: str, uid: int, gid: int) -> AbstractContextManager[Cache]: ...
+    def cache(self, name: str, uid: int, gid: int, *, locked: bool = False) -> AbstractContextManager[Cache]: ...
+
+    def start(self) -> Session:
+        """Begin to write: sweep what killed processes left, and hold the store against deletion."""
+        ...
+
+    def claim(self, id: str) -> AbstractContextManager[None] | None:
+        """The sole right to make a step among all processes; None while another has it."""
+        ...
 
     def delete(self, ids: Sequence[str]) -> Sequence[str]:
         """Remove snapshots and what was built on them; the ids that went, dependents first."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from system.helper import refused
+from system.helper.copying import copy
+from system.helper.layers import unpack
 
-class Refused(Exception):
-    """The request is wrong: a missing source, a file that changed. Its text is for the user."""
+Refused = refused.Refused
 
 
 def home(uid: int) -> str:
@@ -56,4 +58,4 @@ def resolve_user(output: int, name: str) -> None:
     os.write(output, " ".join(map(str, [uid, gid, *more])).encode())
 
 
-FUNCTIONS: dict[str, Callable[..., None]] = {"resolve_user": resolve_user}
+FUNCTIONS: dict[str, Callable[..., None]] = {"resolve_user": resolve_user, "copy": copy, "unpack": unpack}

@@ -1,0 +1,43 @@
+"""A step's log: one file an attempt, beside the snapshots, made when the first byte comes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from system import disk
+
+CHUNK = 65536
+
+
+class Log:
+    """Where an attempt's output goes: the file, and whoever listens."""
+
+    def __init__(self, folder: Path, name: str, listener: Callable[[bytes], None]) -> None:
+        self._folder = folder
+        self._name = f"logs/{name}.log"
+        self._listener = listener
+        self._file: BinaryIO | None = None
+
+    @property
+    def path(self) -> str | None:
+        """From the store's folder; None while nothing was written."""
+        return None if self._file is None else self._name
+
+    def write(self, data: bytes) -> None:
+        with disk.errors("cannot write a log"):
+            if self._file is None:
+                self._file = open(self._folder / self._name, "wb", buffering=0)  # noqa: SIM115 - closed by close()
+            self._file.write(data)
+        self._listener(data)
+
+    def drain(self, pipe: int) -> None:
+        """Everything that comes out of a pipe, until its last writer is gone."""
+        while data := os.read(pipe, CHUNK):
+            self.write(data)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()

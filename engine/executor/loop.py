@@ -1,0 +1,410 @@
+"""The loop: owns the scheduler, the index's connection and all other state that changes. Workers hand back outcomes.
+
+Ready steps go to worker threads, which wait on processes; everything they have to say comes back through one
+queue, so nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from engine import digest
+from engine.dag import Dag
+from engine.events import BatchEnded, Ended, JobEnded, Output, Reporter, Retried, Started
+from engine.executor.retry import retrying
+from engine.executor.worker import Worker
+from engine.index import Index
+from engine.outcome import Cached, Cancelled, Cause, Failed, Name, Outcome
+from engine.records import Attempt, Totals
+from engine.scheduler import Scheduler
+from engine.step import StepId
+from system.errors import (
+    InputError,
+    Interrupted,
+    MachineError,
+    OutOfSpace,
+    RegistryError,
+    StepwoodError,
+    StoreError,
+)
+
+GRACE = 5.0
+"""Seconds between TERM and KILL."""
+ELSEWHERE = 0.2
+"""Seconds between looks at a step that another process is making."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run goes about it."""
+
+    workers: int
+    fail_fast: bool = False
+    retry_failed: bool = True
+    replay: bool = True
+    """Give out the logs of cached steps too."""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run ended. `outcome` is the worst of its jobs."""
+
+    batch: str
+    outcome: Name
+    totals: Totals
+    exit_code: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A worker is done with a step; `outcome` is None where another process is making it."""
+
+    id: StepId
+    outcome: Outcome | None
+    started: float = 0.0
+    seconds: float = 0.0
+    attempts: int = 1
+    log: str | None = None
+    claim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """The user asks to stop."""
+
+
+_Message = Started | Output | Retried | _Done | _Stop
+
+
+@dataclass(slots=True)
+class _Jobs:
+    """How many steps each job still waits for, and the worst that its steps did."""
+
+    left: dict[str, int] = field(default_factory=dict)
+    worst: dict[str, Name] = field(default_factory=dict)
+
+
+_ORDER: Mapping[Name, int] = {"cached": 0, "built": 1, "cancelled": 2, "skipped": 3, "failed": 4}
+
+
+class Loop:
+    """One run of a DAG: `Loop(…).run()`."""
+
+    def __init__(self, dag: Dag, worker: Worker, index: Index, reporter: Reporter, options: Options) -> None:
+        self._dag, self._worker, self._index = dag, worker, index
+        self._report, self._options = reporter, options
+        self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._stops = 0
+        self._killed_at: float | None = None
+        self._elsewhere: dict[StepId, None] = {}
+        self._jobs = _Jobs()
+        self._causes: set[Cause] = set()
+        self._began = time.time()
+        self._batch = ""
+        self._job_rows: dict[str, int] = {}
+
+    def run(self) -> Summary:
+        """Raises only what keeps a run from going on at all: the store, the index or the helper is gone."""
+        begun = time.monotonic()
+        present = self._worker.store.ids()
+        cached = {step.id for step in self._dag if step.id in present}
+        todo = [step.id for step in self._dag if step.id not in cached]
+        self._scheduler = Scheduler(self._dag, cached, self._index.durations(todo))
+        known = {} if self._options.retry_failed else self._known_failures(todo)
+        self._register()
+        with self._signals(), ThreadPoolExecutor(max(1, self._options.workers), "step") as threads:
+            for step in self._dag:
+                if step.id in cached:
+                    self._cached(step.id)
+            self._record([])
+            try:
+                while not self._scheduler.finished:
+                    self._start(threads, known)
+                    self._handle(self._next())
+            except BaseException:
+                self._worker.helper.close()
+                raise
+        summary = self._finish(time.monotonic() - begun, built=len(todo) > 0)
+        self._report(BatchEnded(self._batch, summary.outcome, len(self._dag.plans), summary.totals, summary.seconds))
+        return summary
+
+    # --- starting
+
+    def _register(self) -> None:
+        with self._index.transaction():
+            self._index.add_steps(self._dag, lambda step: digest.fields(step.action))
+            plans = self._dag.plans
+            steps = sum(len(plan.steps) for plan in plans)
+            self._batch = self._index.begin_batch(
+                self._options.command, jobs=len(plans), steps=steps, started=self._began
+            )
+            rows = self._index.add_jobs(self._batch, [(plan.name, plan.final) for plan in plans])
+        for plan, row in zip(plans, rows, strict=True):
+            self._jobs.left[plan.name] = len(plan.steps)
+            self._jobs.worst[plan.name] = "cached"
+            self._job_rows[plan.name] = row
+
+    def _known_failures(self, ids: list[StepId]) -> dict[StepId, Failed]:
+        failures = self._index.failures(ids)
+        return {
+            id: Failed(attempt.exit or 1, "exit", attempt.seconds, "failed before; `--retry-failed` runs it again")
+            for id, attempt in failures.items()
+            if attempt.cause == "exit"
+        }
+
+    def _start(self, threads: ThreadPoolExecutor, known: Mapping[StepId, Failed]) -> None:
+        while self._scheduler.running - len(self._elsewhere) < self._options.workers:
+            id = self._scheduler.take()
+            if id is None:
+                return
+            if id in known:
+                self._ended(_Done(id, known[id], started=time.time(), attempts=0))
+                continue
+            threads.submit(self._work, id)
+
+    # --- in a worker's thread
+
+    def _work(self, id: StepId) -> None:
+        """Never raises: what goes wrong is an outcome."""
+        tries = 1
+        step = self._dag[id]
+        started, begun = time.time(), time.monotonic()
+
+        def attempt(number: int) -> _Done:
+            nonlocal tries
+            tries = number
+            done = self._worker.attempt(step, number, lambda data: self._messages.put(Output(id, data)))
+            return _Done(id, done.outcome, started, time.monotonic() - begun, number, done.log)
+
+        def again(number: int, error: MachineError) -> None:
+            self._messages.put(Retried(id, number, cause_of(error), error.message))
+
+        try:
+            claim = self._worker.store.claim(id)
+            if claim is None:
+                self._messages.put(_Done(id, None))
+                return
+            with claim:
+                if id in _Present(self._worker.store.meta):
+                    self._messages.put(_Done(id, Cached(), started))
+                    return
+                self._messages.put(Started(id))
+                done = retrying(attempt, again, self._stopping)
+        except Interrupted:
+            done = _Done(id, Cancelled(), started, time.monotonic() - begun, tries)
+        except StepwoodError as error:
+            seconds = time.monotonic() - begun
+            done = _Done(id, Failed(1, cause_of(error), seconds, str(error)), started, seconds, tries)
+        except Exception as error:
+            seconds = time.monotonic() - begun
+            text = f"{type(error).__name__}: {error} (a fault of Stepwood; `--debug` shows where)"
+            done = _Done(id, Failed(1, "sandbox", seconds, text), started, seconds, tries)
+        if self._stopping.is_set() and isinstance(done.outcome, Failed):
+            done = _Done(id, Cancelled(), started, done.seconds, tries, done.log)
+        self._messages.put(done)
+
+    # --- in the loop's thread
+
+    def _next(self) -> _Message | None:
+        """The next message; None when it is time to look around."""
+        if self._killed_at is None and not self._elsewhere:
+            return self._messages.get()
+        try:
+            return self._messages.get(timeout=ELSEWHERE)
+        except queue.Empty:
+            return None
+
+    def _handle(self, message: _Message | None) -> None:
+        match message:
+            case _Done(id=id, outcome=None):
+                self._elsewhere[id] = None
+            case _Done():
+                self._ended(message)
+            case _Stop():
+                self._stop()
+            case Retried(id=id):
+                self._record([self._attempt_row(id, message)])
+                self._report(message)
+            case Started() | Output():
+                self._report(message)
+            case None:
+                self._look_around()
+
+    def _look_around(self) -> None:
+        if self._killed_at is not None and time.monotonic() >= self._killed_at:
+            self._worker.running.stop(kill=True)
+            self._worker.helper.close()
+            self._killed_at = float("inf")
+        for id in list(self._elsewhere):
+            if self._stopping.is_set():
+                del self._elsewhere[id]
+                self._ended(_Done(id, Cancelled(), time.time()))
+                continue
+            last = self._index.latest_attempt(id)
+            if last is not None and last.outcome == "failed" and last.started >= self._began:
+                del self._elsewhere[id]
+                self._ended(_Done(id, Failed(last.exit or 1, last.cause or "exit", last.seconds, last.message)))
+                continue
+            if id in _Present(self._worker.store.meta):
+                del self._elsewhere[id]
+                self._ended(_Done(id, Cached(), time.time()))
+            elif (claim := self._worker.store.claim(id)) is not None:
+                with claim:
+                    pass
+                del self._elsewhere[id]
+                threading.Thread(target=self._work, args=(id,), daemon=True).start()
+
+    def _cached(self, id: StepId) -> None:
+        if self._options.replay:
+            log = self._worker.store.meta(id).get("log")
+            if isinstance(log, str):
+                try:
+                    data = (self._worker.store.folder / log).read_bytes()
+                except OSError:
+                    data = b""  # the log was pruned
+                if data:
+                    self._report(Output(id, data, replayed=True))
+        self._report(Ended(id, Cached(), 0.0, 0, None))
+        self._count(id, "cached")
+
+    def _ended(self, done: _Done) -> None:
+        assert done.outcome is not None
+        rows = []
+        for id, outcome in self._scheduler.finish(done.id, done.outcome):
+            own = id == done.id
+            if isinstance(outcome, Failed):
+                self._causes.add(outcome.cause)
+            if not isinstance(outcome, Cached):
+                number = done.attempts if own else 1
+                started = done.started if own else time.time()
+                rows.append(Attempt.of(id, outcome, started=started, number=number, log=done.log if own else None))
+            attempts = done.attempts if own and not isinstance(outcome, Cached) else 0
+            self._report(Ended(id, outcome, done.seconds if own else 0.0, attempts, done.log if own else None))
+            self._count(id, outcome.name)
+        self._record(rows)
+        if isinstance(done.outcome, Failed) and self._options.fail_fast and not self._stopping.is_set():
+            self._halt()
+
+    def _stop(self) -> None:
+        self._stops += 1
+        if self._stops == 1:
+            self._halt()
+        else:
+            self._killed_at = 0.0
+
+    def _halt(self) -> None:
+        """Start nothing more and stop what runs."""
+        self._stopping.set()
+        now = time.time()
+        rows = []
+        for id, outcome in self._scheduler.cancel():
+            rows.append(Attempt.of(id, outcome, started=now))
+            self._report(Ended(id, outcome, 0.0, 0, None))
+            self._count(id, outcome.name)
+        self._record(rows)
+        self._killed_at = time.monotonic() + GRACE
+        self._worker.running.stop()
+
+    def _count(self, id: StepId, outcome: Name) -> None:
+        """Tell of the jobs that end with this step."""
+        for job in self._dag.jobs(id):
+            self._jobs.left[job] -= 1
+            if _ORDER[outcome] > _ORDER[self._jobs.worst[job]]:
+                self._jobs.worst[job] = outcome
+            if not self._jobs.left[job]:
+                self._job_ended(job)
+
+    def _job_ended(self, job: str) -> None:
+        worst = self._jobs.worst[job]
+        outcome: Name = "failed" if worst == "skipped" else worst
+        self._index.finish_job(self._job_rows[job], outcome)
+        final = next(plan.final for plan in self._dag.plans if plan.name == job)
+        self._report(JobEnded(job, outcome, final))
+
+    def _record(self, rows: list[Attempt]) -> None:
+        if rows:
+            self._index.record_attempts(self._batch, rows)
+
+    def _attempt_row(self, id: StepId, message: Retried) -> Attempt:
+        outcome = Failed(1, _cause(message.cause), 0.0, message.message)
+        return Attempt.of(id, outcome, started=time.time(), number=message.attempt)
+
+    def _finish(self, seconds: float, *, built: bool) -> Summary:
+        names = [outcome.name for outcome in self._scheduler.outcomes.values()]
+        totals = Totals(*(names.count(name) for name in ("built", "cached", "failed", "skipped", "cancelled")))
+        if built:
+            self._worker.store.sync()
+        worst: Name = max(self._jobs.worst.values(), key=lambda name: _ORDER[name], default="cached")
+        outcome: Name = "failed" if worst == "skipped" else worst
+        if self._stops:
+            outcome = "cancelled"
+        self._index.finish_batch(self._batch, outcome, totals, finished=time.time())
+        return Summary(self._batch, outcome, totals, self._exit_code(), seconds)
+
+    def _exit_code(self) -> int:
+        if self._stops:
+            return Interrupted.exit_code
+        if "input" in self._causes:
+            return InputError.exit_code
+        if self._causes - {"exit"}:
+            return MachineError.exit_code
+        return 1 if self._causes else 0
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """INT and TERM become messages while the run lasts; the queue's put may be called from a handler."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        asked: Callable[[int, object], None] = lambda *_: self._messages.put(_Stop())  # noqa: E731
+        before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """`id in _Present(store.meta)`: whether a snapshot is there, asked of the disk and not of a listing."""
+
+    meta: Callable[[str], object]
+
+    def __contains__(self, id: object) -> bool:
+        try:
+            self.meta(str(id))
+        except KeyError:
+            return False
+        return True
+
+
+def cause_of(error: StepwoodError) -> Cause:
+    """The kind of an error that ended a step."""
+    match error:
+        case InputError():
+            return "input"
+        case RegistryError():
+            return "network"
+        case StoreError() | OutOfSpace():
+            return "store"
+        case _:
+            return "sandbox"
+
+
+def _cause(text: str) -> Cause:
+    match text:
+        case "network" | "store" | "input" | "exit":
+            return text
+        case _:
+            return "sandbox"

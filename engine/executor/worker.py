@@ -1,0 +1,206 @@
+"""Materialise one step: a draft, a launch in it, a commit. Runs in a thread of its own; knows nothing of the DAG."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine import digest
+from engine.executor import copy
+from engine.executor.logs import Log
+from engine.outcome import Built, Failed
+from engine.records import Attempt, to_meta
+from engine.step import Base, Copy, FromStep, Ids, Run, Step, User
+from sandboxes.sandbox import Command, Sandbox
+from stores.store import Draft, Store
+from system import launch
+from system.errors import InputError, MachineError
+from system.helper.client import Helper, Started, null
+from system.launch import Call, Data, Launch, Mount, Root
+
+Fetch = Callable[[Base, Root, Path, Helper, int], None]
+"""Fill an empty root with a pinned base: base, root, a scratch folder, the helper, where its output goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One try of a step that came to an end of its own, and the log it left."""
+
+    outcome: Built | Failed
+    log: str | None
+
+
+class Running:
+    """The launches under way, so that they can be stopped from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started: set[Started] = set()
+        self._stopping = False
+
+    def add(self, started: Started) -> None:
+        with self._lock:
+            self._started.add(started)
+            stopping = self._stopping
+        if stopping:
+            started.terminate()
+
+    def remove(self, started: Started) -> None:
+        with self._lock:
+            self._started.discard(started)
+
+    def stop(self, *, kill: bool = False) -> None:
+        """TERM or KILL all, and all that start from now on."""
+        with self._lock:
+            self._stopping = True
+            started = list(self._started)
+        for one in started:
+            if kill:
+                one.kill()
+            else:
+                one.terminate()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a step is materialised with."""
+
+    store: Store
+    sandbox: Sandbox
+    helper: Helper
+    fetch: Fetch
+    secrets: Mapping[str, Path]
+    running: Running
+    keep_failed: bool = False
+
+    def attempt(self, step: Step, number: int, listener: Callable[[bytes], None]) -> Attempted:
+        """One try, from a fresh draft.
+
+        Raises `MachineError` or `InputError` for what is not the command's own failure.
+        """
+        log = Log(self.store.folder, f"{step.id}.{uuid.uuid4().hex[:8]}", listener)
+        started, begun = time.time(), time.monotonic()
+        try:
+            with self.store.draft(step.id, step.inputs) as draft:
+                ended = self._fill(step, draft, log)
+                seconds = time.monotonic() - begun
+                if ended.status:
+                    if self.keep_failed:
+                        draft.keep()
+                    return Attempted(Failed(ended.status, "exit", seconds), log.path)
+                built = Built(seconds, None, ended.peak_memory)
+                row = Attempt.of(step.id, built, started=started, number=number, log=log.path)
+                draft.commit(to_meta(step, digest.fields(step.action), row))
+                size = self.store.meta(step.id).get("bytes")
+                return Attempted(replace(built, bytes=size if isinstance(size, int) else None), log.path)
+        except (InputError, MachineError) as error:
+            log.write(f"stepwood: {error}\n".encode(errors="surrogateescape"))
+            raise
+        finally:
+            log.close()
+
+    def _fill(self, step: Step, draft: Draft, log: Log) -> launch.Exit:
+        match step.action:
+            case Base() as base:
+                with _piped(log) as output:
+                    self.fetch(base, draft.root, draft.scratch, self.helper, output)
+            case Copy() as action:
+                owner = self._resolve(action.owner, draft.root)
+                view = self.store.view(action.source.step) if isinstance(action.source, FromStep) else None
+                with _piped(log) as output:
+                    copy.copy(action, draft.root, view, owner, self.helper, output)
+            case Run() as run:
+                return self._run(run, draft, log)
+        return launch.Exit(0, 0, 0.0)
+
+    def _run(self, run: Run, draft: Draft, log: Log) -> launch.Exit:
+        user = self._resolve(run.user, draft.root)
+        secrets = [self._secret(secret.name, secret.target, user) for secret in run.secrets]
+        with ExitStack() as held:
+            caches = []
+            for cache in run.caches:
+                own = held.enter_context(self.store.cache(cache.name, user.uid, user.gid, locked=cache.locked))
+                caches.append(Mount(cache.target, own.root))
+            command = Command(
+                argv=(*run.shell, run.command),
+                env=run.env,
+                cwd=run.cwd,
+                user=user,
+                host_network=run.network == ("host",),
+                mounts=(*caches, *secrets),
+            )
+            how = self.sandbox.launch(command, draft.root, str(draft.scratch))
+            return self._start(how, log)
+
+    def _start(self, how: Launch, log: Log) -> launch.Exit:
+        reader, writer = os.pipe()
+        nothing = null()
+        try:
+            started = self.helper.start(how, nothing, writer, writer)
+        finally:
+            os.close(writer)
+            os.close(nothing)
+        self.running.add(started)
+        try:
+            log.drain(reader)
+            return started.wait()
+        finally:
+            self.running.remove(started)
+            started.close()
+            os.close(reader)
+
+    def _secret(self, name: str, target: str, user: launch.Ids) -> Mount:
+        path = self.secrets.get(name)
+        if path is None:
+            raise InputError(f'no value for the secret "{name}"', hint=f"give one with `--secret {name}=FILE`")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f'the secret "{name}" cannot be read from {path}: {error.strerror}') from error
+        return Mount(target, Data(content, mode=0o400, uid=user.uid, gid=user.gid), readonly=True)
+
+    def _resolve(self, user: User, root: Root) -> launch.Ids:
+        """Whom a user is in a root, by the root's own passwd file."""
+        match user:
+            case Ids(uid=uid, gid=gid):
+                return launch.Ids(uid, gid)
+            case named:
+                reader, writer = os.pipe()
+                nothing = null()
+                try:
+                    call = Launch(Call("resolve_user", (named.name,)), root=root)
+                    started = self.helper.start(call, nothing, nothing, nothing, [writer])
+                finally:
+                    os.close(writer)
+                    os.close(nothing)
+                try:
+                    answer = os.read(reader, 65536).decode().split()
+                    started.wait()
+                finally:
+                    os.close(reader)
+                uid, gid, *groups = map(int, answer)
+                return launch.Ids(uid, gid, tuple(groups))
+
+
+class _piped:  # noqa: N801 - used as a context manager only
+    """A pipe into a log, drained by a thread while the block runs."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._reader, self._writer = os.pipe()
+        self._thread = threading.Thread(target=log.drain, args=(self._reader,), daemon=True)
+
+    def __enter__(self) -> int:
+        self._thread.start()
+        return self._writer
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._writer)
+        self._thread.join()
+        os.close(self._reader)

@@ -1,0 +1,5 @@
+"""`python -m stepwood` is `stepwood`."""
+
+from stepwood.cli import main
+
+main()

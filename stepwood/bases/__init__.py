@@ -1,0 +1,1 @@
+"""Base providers: what `(from …)` names, pinned to a digest and fetched into a draft."""

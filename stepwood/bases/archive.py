@@ -1,0 +1,31 @@
+"""`tar:FILE`: a root filesystem in a tar archive, compressed or not."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from engine.step import Base
+from stepwood.bases.compression import opened
+from stepwood.bases.provider import PLAIN, Draft
+from system.errors import InputError
+
+
+class Archive:
+    """Pinned by the SHA-256 of the file. ACLs that `tar --acls` wrote as text are not kept."""
+
+    def pin(self, reference: str, rest: str) -> Base:
+        path = Path(rest).resolve()
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"{reference}: {error.strerror}") from error
+        return Base(reference, f"sha256:{digest}", PLAIN, f"tar:{path}")
+
+    def fetch(self, base: Base, rest: str, draft: Draft) -> None:
+        with opened(Path(rest), base.reference, base.digest.removeprefix("sha256:")) as read:
+            try:
+                draft.unpack(read, whiteouts=False)
+            except InputError as error:
+                raise InputError(f"{base.reference}: {error.message}", hint=error.hint) from error

@@ -1,0 +1,125 @@
+"""The command line: one lazy group, so that a command imports only what it needs; errors become messages here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from system.errors import InputError, StepwoodError
+
+COMMANDS = {
+    "check": "texts", "fmt": "texts", "dockerfile": "texts",
+    "plan": "plan", "build": "build",
+    "why": "look", "log": "look", "ls": "look", "show": "look",
+    "delete": "keep", "clean": "keep", "df": "keep", "fsck": "keep", "healthcheck": "keep",
+}  # fmt: skip
+LATER = ("dedup", "history", "shell", "diff", "export", "prune", "base", "report", "opam")
+"""Commands of the contract that no release has yet; they say so and exit with 2."""
+
+HELP = {
+    "check": "Parse and validate specs; print nothing on success.",
+    "fmt": "Print specs as canonical text.",
+    "dockerfile": "Print the Dockerfile that does the same as a spec.",
+    "plan": "Show what a build would run, what is cached, what it would cost.",
+    "build": "Run the jobs of specs.",
+    "why": "Show what a step's id is made of, and how two differ.",
+    "log": "Print a step's log.",
+    "ls": "List batches and their jobs.",
+    "show": "Show a step, a job or a batch.",
+    "delete": "Delete a snapshot and what was built on it.",
+    "clean": "Delete every snapshot, cache and log.",
+    "df": "Show what the store holds, in bytes.",
+    "fsck": "Check the store; rebuild the index.",
+    "healthcheck": "Run one step in a base of its own to see that all works.",
+}
+
+
+class Lazy(click.Group):
+    """Loads `stepwood.commands.X` only for the command that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in LATER:
+            raise InputError(f"`stepwood {cmd_name}` is not supported yet")
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"stepwood.commands.{COMMANDS[cmd_name]}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, HELP[name]) for name in COMMANDS])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and args[0] not in LATER and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], [*COMMANDS, *LATER], 1)
+            hint = f'did you mean "{close[0]}"?' if close else "`stepwood --help` lists the commands"
+            raise InputError(f'there is no command "{args[0]}"', hint=hint)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.version_option(package_name="stepwood")
+def stepwood(debug: bool) -> None:
+    """Run many build jobs as one DAG of hashed steps, each distinct step once."""
+    del debug  # read by main(), which must know it when parsing itself fails
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The entry point: exits with the codes that docs/reference/exit-codes.md lists."""
+    arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        _lenient(stream)
+    try:
+        result = stepwood.main(arguments, prog_name="stepwood", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except StepwoodError as error:
+        code = _failed(str(error), error.exit_code, arguments)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        code = _failed("interrupted", 130, arguments)
+    except BrokenPipeError:
+        # Whoever read our output has gone; python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        code = _failed(f"{where}{error.strerror or error}", 3, arguments)
+    except Exception as error:
+        text = f"a fault of Stepwood: {type(error).__name__}: {error}\n`stepwood --debug …` shows where"
+        code = _failed(text, 3, arguments)
+    sys.exit(code)
+
+
+def _failed(text: str, code: int, arguments: list[str]) -> int:
+    if "--debug" in arguments:
+        import traceback
+
+        traceback.print_exc()
+    sys.stderr.write(text + "\n")
+    return code
+
+
+def _lenient(stream: Any) -> None:
+    """File names that are not UTF-8 are printed as they are instead of ending the program."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="surrogateescape")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""`stepwood build`: run the jobs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.dag import Dag
+from engine.executor.loop import Loop, Options
+from engine.plan import Planner
+from engine.step import Run
+from stepwood import wire
+from stepwood.commands import options
+from stepwood.config import settings
+from stepwood.console import Json, Plain, Terminal, on_terminal
+from stepwood.jobs import jobs
+from stepwood.world import Outside
+from system.errors import InputError
+
+
+@click.command()
+@options.files
+@options.world
+@click.option("--sandbox", metavar="NAME", help="namespaces (default), oci or oci:crun.")
+@click.option("-j", "workers", type=click.IntRange(1), default=None, help="Steps at once; default the number of cores.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show the logs of cached steps.")
+@click.option("--keep-going/--fail-fast", default=True, help="Whether other jobs go on after a failure.")
+@click.option("--retry-failed/--no-retry-failed", default=True, help="Whether known failures run again.")
+@click.option("--keep-failed", is_flag=True, help="Set the tree of a failed step aside in the store's failed/ folder.")
+@click.option("--secret", "secrets", multiple=True, metavar="ID=FILE", help="The value of a secret.")
+@click.option("--json", "as_json", is_flag=True, help="One event a line on standard output.")
+def build(
+    files: tuple[str, ...],
+    workers: int | None,
+    quiet: bool,
+    keep_going: bool,
+    retry_failed: bool,
+    keep_failed: bool,
+    secrets: tuple[str, ...],
+    as_json: bool,
+    config: Path | None,
+    **shared: Any,
+) -> int:
+    """Run the jobs of specs: each distinct step once, steps that do not need each other side by side."""
+    chosen = settings(config, shared)
+    asked = jobs(files, chosen.context)
+    values = _secrets(secrets)
+    with wire.workshop(chosen, values, keep_failed=keep_failed) as shop:
+        planner = Planner(Outside(chosen, shop.index))
+        plans = [planner.plan(job) for job in asked]
+        dag = Dag.of(plans, planner.steps)
+        _all_given(dag, values)
+        reporter = Json(dag) if as_json else Terminal(dag, quiet=quiet) if on_terminal() else Plain(dag, quiet=quiet)
+        going = Options(
+            workers=workers or os.cpu_count() or 1,
+            fail_fast=not keep_going,
+            retry_failed=retry_failed,
+            replay=not quiet,
+            command=shlex.join(["stepwood", *sys.argv[1:]]),
+        )
+        try:
+            return Loop(dag, shop.worker, shop.index, reporter, going).run().exit_code
+        finally:
+            reporter.close()
+
+
+def _secrets(pairs: tuple[str, ...]) -> dict[str, Path]:
+    values: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not equals or not name or not path:
+            raise InputError(f'--secret takes ID=FILE, not "{pair}"')
+        if not os.access(path, os.R_OK):
+            raise InputError(f'the secret "{name}" cannot be read from {path}')
+        values[name] = Path(path)
+    return values
+
+
+def _all_given(dag: Dag, values: dict[str, Path]) -> None:
+    """A secret that is missing is said before anything runs."""
+    for step in dag:
+        if isinstance(step.action, Run):
+            for secret in step.action.secrets:
+                if secret.name not in values:
+                    hint = f"give one with `--secret {secret.name}=FILE`; the step is {step.op}"
+                    raise InputError(f'no value for the secret "{secret.name}"', hint=hint)

@@ -1,0 +1,57 @@
+"""`stepwood plan`: a dry run. It may write pins and content hashes to an index that is there, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine import render
+from engine.dag import Dag
+from engine.plan import Planner
+from stepwood import wire
+from stepwood.commands import options
+from stepwood.config import settings
+from stepwood.jobs import jobs
+from stepwood.world import Outside
+from system.errors import InputError
+
+
+@click.command()
+@options.files
+@options.world
+@click.option("--format", "form", default="text", metavar="text|json", help="How to show the plan.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Write to a file.")
+@click.option("--retry-failed/--no-retry-failed", default=True, help="Whether known failures would run again.")
+def plan(
+    files: tuple[str, ...], form: str, output: Path | None, retry_failed: bool, config: Path | None, **shared: Any
+) -> None:
+    """Show what a build would run, what is cached, what it would cost."""
+    if form not in ("text", "json"):
+        raise InputError(f'format "{form}" is not supported yet', hint="there are text and json")
+    chosen = settings(config, shared)
+    asked = jobs(files, chosen.context)
+    store = wire.store(chosen)
+    with ExitStack() as held:
+        index = wire.index(store)
+        if index is not None:
+            held.enter_context(index)
+        planner = Planner(Outside(chosen, index))
+        plans = [planner.plan(job) for job in asked]
+        dag = Dag.of(plans, planner.steps)
+        ids = [step.id for step in dag]
+        present = store.ids()
+        failed: set[str] = set()
+        if index is not None and not retry_failed:
+            failed = {id for id, attempt in index.failures(ids).items() if attempt.cause == "exit"}
+        seconds = {} if index is None else index.durations(ids)
+        prospect = render.Prospect(dag, {id for id in ids if id in present}, failed, seconds)
+        text = json.dumps(render.as_json(prospect)) + "\n" if form == "json" else render.as_text(prospect)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, errors="surrogateescape")

@@ -1,0 +1,70 @@
+"""Commands that only read specs: check, fmt, dockerfile."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from grammar import parser
+from stepwood.commands import options
+from stepwood.jobs import STDIN, read
+from system.errors import InputError, SpecError
+
+
+@click.command()
+@options.files
+def check(files: tuple[str, ...]) -> int:
+    """Parse and validate specs; print nothing on success."""
+    code = 0
+    for file in files:
+        try:
+            parser.parse(read(file), file=_shown(file))
+        except SpecError as error:
+            sys.stderr.write(f"{error}\n")
+            code = error.exit_code
+    return code
+
+
+@click.command()
+@options.files
+@click.option("--check", "only_check", is_flag=True, help="Say which files are not canonical; exit 1 if any.")
+@click.option("--write", is_flag=True, help="Rewrite the files in place.")
+def fmt(files: tuple[str, ...], only_check: bool, write: bool) -> int:
+    """Print specs as canonical text; comments are kept."""
+    from grammar.remarks import format_text
+
+    code = 0
+    for file in files:
+        text = read(file)
+        canonical = format_text(text, file=_shown(file))
+        if only_check:
+            if canonical != text:
+                sys.stderr.write(f"{_shown(file)} is not canonical\n")
+                code = 1
+        elif write:
+            if file == STDIN:
+                raise InputError("--write cannot rewrite standard input")
+            if canonical != text:
+                Path(file).write_text(canonical, errors="surrogateescape")
+        else:
+            sys.stdout.write(canonical)
+    return code
+
+
+@click.command()
+@click.argument("file")
+@click.option("--buildkit", is_flag=True, help="Use BuildKit's syntax, with caches and secrets.")
+@click.option("--escape", type=click.Choice(["unix", "windows"]), default="unix")
+def dockerfile(file: str, buildkit: bool, escape: Literal["unix", "windows"]) -> None:
+    """Print the Dockerfile that does the same as a spec."""
+    from grammar import dockerfile as docker
+
+    spec = parser.parse(read(file), file=_shown(file))
+    sys.stdout.write(docker.dockerfile(spec, buildkit=buildkit, escape=escape))
+
+
+def _shown(file: str) -> str:
+    return "<stdin>" if file == STDIN else file

@@ -1,0 +1,84 @@
+"""Settings: options of the command line over those of `stepwood.toml`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from system.errors import InputError
+
+FILE = "stepwood.toml"
+KEYS = ("store", "sandbox", "context", "base", "pull")
+PULL = ("missing", "always", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every command that works with a store needs. None: the default of whoever reads it."""
+
+    store: str | None = None
+    sandbox: str = "namespaces"
+    context: Path | None = None
+    bases: Mapping[str, str] = field(default_factory=dict)
+    pull: str = "missing"
+
+
+def load(path: Path | None) -> dict[str, object]:
+    """The settings of a file; of `stepwood.toml` in the working directory, if there is one, where none is named."""
+    if path is None:
+        path = Path(FILE)
+        if not path.exists():
+            return {}
+    try:
+        found = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    for key in found:
+        if key not in KEYS:
+            close = get_close_matches(key, KEYS, 1)
+            raise InputError(f'{path}: unknown setting "{key}"', hint=f'did you mean "{close[0]}"?' if close else None)
+    bases = found.get("base", {})
+    if not isinstance(bases, dict) or not all(isinstance(url, str) for url in bases.values()):
+        raise InputError(f"{path}: [base] must give a URL for each name")
+    for key in ("store", "sandbox", "context", "pull"):
+        if not isinstance(found.get(key, ""), str):
+            raise InputError(f"{path}: {key} must be a string")
+    return found
+
+
+def settings(file: Path | None, options: Mapping[str, object]) -> Settings:
+    """The settings in force. `options` holds what the command line gave, None or empty where it gave nothing."""
+    found = load(file) | {key: value for key, value in options.items() if value not in (None, (), {}) and key != "base"}
+    pull = str(found.get("pull", "missing"))
+    if pull not in PULL:
+        raise InputError(f'pull is "{pull}", but must be one of {", ".join(PULL)}')
+    bases = found.get("base", {})
+    assert isinstance(bases, dict)
+    named = dict(bases)
+    pairs = options.get("base", ())
+    assert isinstance(pairs, tuple)
+    for pair in pairs:
+        name, equals, url = str(pair).partition("=")
+        if not equals or not name or not url:
+            raise InputError(f'--base takes NAME=URL, not "{pair}"')
+        named[name] = url
+    context = found.get("context")
+    return Settings(
+        store=str(found["store"]) if "store" in found else None,
+        sandbox=str(found.get("sandbox", "namespaces")),
+        context=Path(str(context)) if context else None,
+        bases=named,
+        pull=pull,
+    )
+
+
+def state_folder() -> Path:
+    """Where the default store is: `stepwood/store` in the user's state folder (XDG base directories)."""
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "stepwood" / "store"

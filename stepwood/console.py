@@ -1,0 +1,199 @@
+"""What a run shows: plain lines, a status line on a terminal, or JSON events.
+
+The output of steps goes to standard output, what Stepwood itself says to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from engine.dag import Dag
+from engine.events import BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
+from engine.outcome import Failed, Skipped
+
+SHORT = 12
+
+
+def say(text: str) -> None:
+    """One line of Stepwood's own, to standard error."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def on_terminal() -> bool:
+    """Whether a person watches: standard error is a terminal that can move its cursor."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+
+
+class Plain:
+    """A line for each thing that happens; step output as it is, behind `NAME | ` where there are several jobs."""
+
+    def __init__(self, dag: Dag, *, quiet: bool) -> None:
+        self._dag, self._quiet = dag, quiet
+        self._several = len(dag.plans) > 1
+        self._ended = 0
+        self._partial: dict[str, bytes] = {}
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Started(id=id):
+                self._line(f"run     {id[:SHORT]} {self._dag[id].op}")
+            case Output(id=id, data=data):
+                self._output(id, data)
+            case Retried(id=id, attempt=attempt, message=message):
+                self._line(f"retry   {id[:SHORT]} try {attempt} failed: {message}")
+            case Ended():
+                self._ended += 1
+                self._flush(event.id)
+                self._end(event)
+            case JobEnded(name=name, outcome=outcome, final=final):
+                self._line(f"job     {name}: {outcome} {final[:SHORT]}")
+            case BatchEnded():
+                self._line(summary(event))
+
+    def _end(self, event: Ended) -> None:
+        op = self._dag[event.id].op
+        short = event.id[:SHORT]
+        match event.outcome:
+            case Failed(status=status, cause="exit"):
+                told = f"exit {status}"
+                log = f"; stepwood log {short}" if event.log else ""
+                self._line(f"failed  {short} {op}: {told} ({event.seconds:.1f} s){log}")
+            case Failed(message=message):
+                self._line(f"failed  {short} {op}: {message}")
+            case Skipped(because=because):
+                self._line(f"skipped {short} {op}: {because[:SHORT]} failed")
+            case outcome:
+                took = f" ({event.seconds:.1f} s)" if event.attempts else ""
+                if not (self._quiet and outcome.name == "cached"):
+                    self._line(f"{outcome.name:7} {short} {op}{took}")
+
+    def _output(self, id: str, data: bytes) -> None:
+        if not self._several:
+            self._write(data)
+            return
+        *lines, rest = (self._partial.pop(id, b"") + data).split(b"\n")
+        prefix = f"{self._dag.jobs(id)[0]} | ".encode(errors="surrogateescape")
+        self._write(b"".join(prefix + line + b"\n" for line in lines))
+        if rest:
+            self._partial[id] = rest
+
+    def _flush(self, id: str) -> None:
+        if id in self._partial:
+            self._output(id, b"\n")
+
+    def _write(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def _line(self, text: str) -> None:
+        say(text)
+
+    def close(self) -> None:
+        """Nothing to clean up."""
+
+
+class Terminal(Plain):
+    """As `Plain`, with a status line at the bottom: how far, and which steps run how long."""
+
+    def __init__(self, dag: Dag, *, quiet: bool) -> None:
+        super().__init__(dag, quiet=quiet)
+        self._running: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tick, daemon=True)
+        self._thread.start()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._erase()
+            match event:
+                case Started(id=id):
+                    self._running[id] = time.monotonic()
+                case Ended(id=id):
+                    self._running.pop(id, None)
+            super().__call__(event)
+            self._draw()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._erase()
+
+    def _tick(self) -> None:
+        while not self._stop.wait(0.25):
+            with self._lock:
+                self._erase()
+                self._draw()
+
+    def _erase(self) -> None:
+        sys.stderr.write("\r\x1b[2K")
+        sys.stderr.flush()
+
+    def _draw(self) -> None:
+        if not self._running:
+            return
+        width = shutil.get_terminal_size().columns
+        now = time.monotonic()
+        steps = ", ".join(f"{self._dag[id].op} {now - since:.0f} s" for id, since in self._running.items())
+        sys.stderr.write(f"[{self._ended}/{len(self._dag)}] {steps}"[: width - 1])
+        sys.stderr.flush()
+
+
+class Json:
+    """One event a line on standard output, as docs/reference/cli.md has them."""
+
+    def __init__(self, dag: Dag) -> None:
+        self._dag = dag
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Started(id=id):
+                self._emit("start", id=id, op=self._dag[id].op)
+            case Output(id=id, data=data):
+                self._emit("log", id=id, text=data.decode(errors="replace"))
+            case Retried(id=id, attempt=attempt, cause=cause, message=message):
+                self._emit("retry", id=id, attempt=attempt, cause=cause, message=message)
+            case Ended(id=id, outcome=outcome, seconds=seconds, attempts=attempts, log=log):
+                failed = outcome if isinstance(outcome, Failed) else None
+                self._emit(
+                    "finish",
+                    id=id,
+                    outcome=outcome.name,
+                    seconds=seconds,
+                    attempts=attempts,
+                    exit=(failed.status if failed.cause == "exit" else None) if failed else _exit(outcome.name),
+                    cause=failed.cause if failed else None,
+                    message=failed.message if failed else None,
+                    because=outcome.because if isinstance(outcome, Skipped) else None,
+                    log=log,
+                )
+            case JobEnded(name=name, outcome=outcome, final=final):
+                self._emit("job", name=name, outcome=outcome, final=final)
+            case BatchEnded(id=id, outcome=outcome, jobs=jobs, totals=totals, seconds=seconds):
+                self._emit("batch", id=id, outcome=outcome, jobs=jobs, seconds=seconds, totals=asdict(totals))
+
+    def _emit(self, event: str, **fields: object) -> None:
+        shown: Mapping[str, object] = {"event": event, "time": time.time(), **fields}
+        sys.stdout.write(json.dumps(shown) + "\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing to clean up."""
+
+
+def _exit(outcome: str) -> int | None:
+    return 0 if outcome == "built" else None
+
+
+def summary(event: BatchEnded) -> str:
+    """`batch ID: OUTCOME, 3 jobs: 4 built, …`."""
+    counts = ", ".join(f"{count} {name}" for name, count in asdict(event.totals).items() if count) or "nothing to do"
+    jobs = "1 job" if event.jobs == 1 else f"{event.jobs} jobs"
+    return f"batch   {event.id}: {event.outcome}, {jobs}: {counts} in {event.seconds:.1f} s"

@@ -1,0 +1,67 @@
+"""The only file that knows concrete stores and sandboxes: from settings to things that work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.executor.worker import Running, Worker
+from engine.index import Index
+from sandboxes.namespaces import Namespaces
+from sandboxes.sandbox import Sandbox
+from stepwood.bases import base as bases
+from stepwood.config import Settings, state_folder
+from stores import probe
+from stores.store import Store
+from system.errors import InputError
+from system.helper.client import Helper
+
+INDEX = "index.db"
+
+
+def store(settings: Settings) -> Store:
+    """The store that the settings name. Makes nothing where there is none yet."""
+    return probe.open_store(settings.store) if settings.store else probe.default(state_folder())
+
+
+def sandbox(settings: Settings) -> Sandbox:
+    match settings.sandbox:
+        case "namespaces":
+            return Namespaces()
+        case "oci" | "oci:runc" | "oci:crun":
+            from sandboxes.oci import Oci
+
+            return Oci("crun" if settings.sandbox == "oci:crun" else "runc")
+        case name:
+            raise InputError(
+                f'sandbox "{name}" is not supported yet', hint="there are namespaces, oci (runc) and oci:crun"
+            )
+
+
+def index(of: Store) -> Index | None:
+    """The index of a store, where there is one."""
+    return Index.find(of.folder / INDEX)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """All that a build needs, open."""
+
+    worker: Worker
+    index: Index
+
+
+@contextmanager
+def workshop(settings: Settings, secrets: Mapping[str, Path], *, keep_failed: bool = False) -> Iterator[Workshop]:
+    """Open the store for writing and start the helper; what is left open by an error is closed."""
+    box = sandbox(settings)
+    box.check()
+    with ExitStack() as held:
+        into = store(settings)
+        session = into.start()
+        held.callback(into.close)
+        helper = held.enter_context(Helper(session.stage, session.locks))
+        found = held.enter_context(Index.open(into.folder / INDEX))
+        yield Workshop(Worker(into, box, helper, bases.fetch, secrets, Running(), keep_failed), found)

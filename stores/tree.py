@@ -1,0 +1,476 @@
+"""What all stores in a folder share: layout, sessions, publishing, trust, deletion and caches.
+
+    format            the version of this layout
+    lock              held shared by every process that builds, exclusively by one that deletes
+    boot, synced.json which boot swept last; up to when each boot's commits are on disk
+    snapshots/ID/     a committed snapshot: meta.json and the driver's tree
+    work/SESSION/     one process's drafts; whoever gets its lock may sweep it
+    claims/ID         locks of steps in the making
+    caches/NAME/      current.json and the driver's versions
+    failed/ID.N/      trees that were set aside
+
+A driver says how a draft's root comes from its inputs, what to add to the metadata, and how to see a snapshot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from stores.store import Meta, Session, Usage
+from system import disk
+from system.errors import StoreBusy, StoreError
+from system.launch import Folder, Layers, Root
+
+FORMAT = "1"
+META = "meta.json"
+
+
+class Driver(Protocol):
+    """What differs between stores. All folders exist; every path of a snapshot is inside `snapshot`."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def begin(self, snapshot: Path, work: Path, parent: Mapping[str, Any] | None) -> Root:
+        """The root of a draft that grows in `snapshot`, from the parent's metadata (its "id" and "store")."""
+        ...
+
+    def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Make the tree ready to be published; gives the metadata's "store" part."""
+        ...
+
+    def view(self, meta: Mapping[str, Any]) -> Root: ...
+
+    def begin_cache(self, copy: Path, work: Path, current: Sequence[str], owner: tuple[int, int] | None) -> Root:
+        """A private mutable copy, grown in `copy`, of the version that the folders `current` (of the cache) hold."""
+        ...
+
+    def finish_cache(self, copy: Path, cache: Path, current: Sequence[str]) -> Sequence[str] | None:
+        """Move the copy into the cache's folder; the folders of the new version, or None where nothing changed."""
+        ...
+
+
+@dataclass(slots=True)
+class TreeDraft:
+    """See `stores.store.Draft`."""
+
+    root: Root
+    scratch: Path
+    _store: TreeStore
+    _id: str
+    _home: Path
+    _parent: Mapping[str, Any] | None
+    _kept: bool = False
+    _done: bool = False
+
+    def commit(self, meta: Meta) -> None:
+        assert not self._done, "a draft is committed once"
+        with disk.errors("cannot keep a snapshot"):
+            self._store.publish(self._id, self._home / "snapshot", meta, self._parent)
+        self._done = True
+
+    def keep(self) -> None:
+        self._kept = True
+
+
+@dataclass(frozen=True, slots=True)
+class TreeCache:
+    """See `stores.store.Cache`."""
+
+    root: Root
+
+
+class TreeStore:
+    """A store in a folder; see `stores.store` for the contract."""
+
+    def __init__(self, folder: Path, driver: Driver, *, boot: str | None = None) -> None:
+        """Touches nothing. `boot`: the boot to take this for, in tests."""
+        self.folder = folder
+        self._driver = driver
+        self._boot = boot or disk.boot_id()
+        self._snapshots = folder / "snapshots"
+        self._session: Path | None = None
+        self._locks: tuple[int, ...] = ()
+        self._counter = iter(range(1 << 62))
+        self._metas: dict[str, Mapping[str, Any]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"{self._driver.kind}:{self.folder}"
+
+    # --- asking
+
+    def ids(self) -> Set[str]:
+        with disk.errors("cannot read the store"):
+            try:
+                present = set(os.listdir(self._snapshots))
+            except FileNotFoundError:
+                return set()
+            return present if self._swept() else present - self._lost(present)
+
+    def meta(self, id: str) -> Meta:
+        if id not in self._metas:
+            try:
+                self._metas[id] = json.loads((self._snapshots / id / META).read_bytes())
+            except FileNotFoundError:
+                raise KeyError(id) from None
+            except ValueError as error:
+                raise StoreError(f"the metadata of snapshot {id} cannot be read", hint="`stepwood fsck`") from error
+        return self._metas[id]
+
+    def view(self, id: str) -> Root:
+        return self._driver.view(self.meta(id))
+
+    # --- a session
+
+    def start(self) -> Session:
+        with disk.errors(f"cannot open the store {self.folder}"):
+            self._make()
+            alone = disk.try_lock(self.folder / "lock", exclusive=True)
+            if alone is not None:
+                try:
+                    self._sweep()
+                    if not self._swept():
+                        self._remove(self._lost(self.ids_present()))
+                        self._drop_lost_caches()
+                        _write(self.folder / "boot", self._boot)
+                finally:
+                    os.close(alone)
+            elif not self._swept():
+                raise StoreBusy(f"another process is opening the store {self.folder}")
+            shared = disk.try_lock(self.folder / "lock", exclusive=False)
+            if shared is None:
+                raise StoreBusy(f"another process holds the store {self.folder} to delete from it")
+            self._sweep()
+            session, mine = self._new_session()
+        self._session, self._locks = session, (shared, mine)
+        return Session(session / "stage", self._locks)
+
+    def close(self) -> None:
+        """End the session; whatever of it another process still holds is left to the next sweep."""
+        for lock in self._locks:
+            os.close(lock)
+        self._locks = ()
+        if self._session is not None:
+            self._sweep()
+            self._session = None
+
+    def claim(self, id: str) -> contextlib.AbstractContextManager[None] | None:
+        with disk.errors("cannot lock a step"):
+            path = self.folder / "claims" / id
+            held = disk.try_lock(path, exclusive=True)
+        return None if held is None else _holding(held, path)
+
+    # --- drafts
+
+    @contextlib.contextmanager
+    def draft(self, id: str, inputs: Sequence[str]) -> Iterator[TreeDraft]:
+        parent = self.meta(inputs[0]) if inputs else None
+        with disk.errors("cannot begin a snapshot"):
+            home = self._new_folder()
+            for name in ("snapshot", "work", "scratch"):
+                os.mkdir(home / name)
+            root = self._driver.begin(home / "snapshot", home / "work", parent)
+        draft = TreeDraft(root, home / "scratch", self, id, home, parent)
+        try:
+            yield draft
+        finally:
+            if draft._kept and not draft._done:
+                with contextlib.suppress(OSError):
+                    os.rename(home / "snapshot", self.folder / "failed" / f"{id}.{uuid.uuid4().hex[:8]}")
+            _discard(home)
+
+    def publish(self, id: str, snapshot: Path, meta: Meta, parent: Mapping[str, Any] | None) -> None:
+        """The one place where a snapshot comes to be: metadata first, then one rename."""
+        own = self._driver.finish(snapshot, id, parent)
+        whole = {**meta, "id": id, "bytes": own.get("bytes", meta.get("bytes")), "store": {**own, "boot": self._boot, "at": disk.now_ns()}}
+        (snapshot / META).write_text(json.dumps(whole))
+        try:
+            os.rename(snapshot, self._snapshots / id)
+        except OSError:
+            if not (self._snapshots / id / META).exists():
+                raise
+            return  # another process was first; both are the same by definition
+        self._metas[id] = whole
+
+    # --- caches
+
+    @contextlib.contextmanager
+    def cache(self, name: str, uid: int, gid: int, *, locked: bool = False) -> Iterator[TreeCache]:
+        folder = self.folder / "caches" / quote(name, safe="").replace(".", "%2E")
+        with disk.errors(f"cannot open cache {name}"), contextlib.ExitStack() as held:
+            os.makedirs(folder, exist_ok=True)
+            if locked:
+                held.callback(os.close, disk.lock(folder / "turn", exclusive=True))
+            held.callback(os.close, disk.lock(folder / "users", exclusive=False))
+            before = self._current(folder)
+            current = [str(folder / part) for part in before.get("folders", [])]
+            home = self._new_folder()
+            for part in ("copy", "work"):
+                os.mkdir(home / part)
+            owner = None if before else (uid, gid)
+            root = self._driver.begin_cache(home / "copy", home / "work", current, owner)
+            try:
+                yield TreeCache(root)
+            finally:
+                self._save_cache(folder, before, home / "copy")
+                _discard(home)
+        self._tidy_cache(folder)
+
+    def _save_cache(self, folder: Path, before: Mapping[str, Any], copy: Path) -> None:
+        saving = disk.lock(folder / "saving", exclusive=True)
+        try:
+            if self._current(folder).get("version", 0) != before.get("version", 0):
+                return
+            current = [str(folder / part) for part in before.get("folders", [])]
+            folders = self._driver.finish_cache(copy, folder, current)
+            if folders is not None:
+                now = {"version": before.get("version", 0) + 1, "folders": list(folders)}
+                _write(folder / "current.json", json.dumps({**now, "boot": self._boot, "at": disk.now_ns()}))
+        finally:
+            os.close(saving)
+
+    def _tidy_cache(self, folder: Path) -> None:
+        """Remove old versions when nobody uses the cache."""
+        alone = disk.try_lock(folder / "users", exclusive=True)
+        if alone is None:
+            return
+        try:
+            used = set(self._current(folder).get("folders", []))
+            for entry in list(os.scandir(folder)):
+                if entry.is_dir(follow_symlinks=False) and entry.name not in used:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+        finally:
+            os.close(alone)
+
+    def _current(self, folder: Path) -> dict[str, Any]:
+        try:
+            current: dict[str, Any] = json.loads((folder / "current.json").read_bytes())
+            return current
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def delete_cache(self, name: str) -> None:
+        with disk.errors(f"cannot delete cache {name}"), self._alone():
+            shutil.rmtree(self.folder / "caches" / quote(name, safe="").replace(".", "%2E"), ignore_errors=True)
+
+    # --- looking after it
+
+    def delete(self, ids: Sequence[str]) -> Sequence[str]:
+        with disk.errors("cannot delete"), self._alone():
+            present = self.ids_present()
+            for id in ids:
+                if id not in present:
+                    raise KeyError(id)
+            return self._remove(self._with_dependents(present, set(ids)))
+
+    def ids_present(self) -> set[str]:
+        return set(os.listdir(self._snapshots))
+
+    def usage(self) -> Sequence[Usage]:
+        parts = [Usage(id, "snapshot", disk.usage(self._snapshots / id)) for id in sorted(self.ids())]
+        for kind, folder in (("cache", "caches"), ("failed", "failed"), ("work", "work"), ("logs", "logs")):
+            if (self.folder / folder).is_dir():
+                for entry in sorted(os.scandir(self.folder / folder), key=lambda entry: entry.name):
+                    parts.append(Usage(entry.name, kind, disk.usage(Path(entry.path))))
+        return parts
+
+    def sync(self) -> None:
+        at = disk.now_ns()
+        with disk.errors("cannot sync the store"):
+            disk.syncfs(self.folder)
+            synced = self._synced() | {self._boot: at}
+            _write(self.folder / "synced.json", json.dumps(synced), durable=True)
+
+    def check(self) -> Sequence[str]:
+        found: list[str] = []
+        present = self.ids()
+        for id in sorted(present):
+            try:
+                meta = self.meta(id)
+            except (KeyError, StoreError):
+                found.append(f"{id}: its metadata is missing or cannot be read")
+                continue
+            found += [f"{id}: its input {input} is not there" for input in _inputs(meta) if input not in present]
+            found += [f"{id}: {missing} is not there" for missing in self._missing_parts(meta)]
+        return found
+
+    def _missing_parts(self, meta: Meta) -> list[str]:
+        match self._driver.view(meta):
+            case Folder(path=path):
+                return [] if os.path.isdir(path) else [path]
+            case Layers(folder=folder, lowers=lowers):
+                return [lower for lower in lowers if not os.path.isdir(os.path.join(folder, lower))]
+
+    # --- inside
+
+    def _make(self) -> None:
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        version = self.folder / "format"
+        try:
+            found = version.read_text().strip()
+        except FileNotFoundError:
+            _write(version, FORMAT)
+            found = FORMAT
+        if found != FORMAT:
+            raise StoreError(
+                f"the store {self.folder} has format {found}; this Stepwood reads {FORMAT}",
+                hint="use the Stepwood that made it, or another folder",
+            )
+        for name in ("snapshots", "work", "claims", "caches", "failed", "logs", "scaffold", "nothing"):
+            os.makedirs(self.folder / name, exist_ok=True)
+
+    def _new_session(self) -> tuple[Path, int]:
+        while True:
+            session = self.folder / "work" / uuid.uuid4().hex
+            session.mkdir()
+            try:
+                mine = disk.lock(session / "lock", exclusive=True)
+                (session / "stage").mkdir()
+            except FileNotFoundError:
+                continue  # another process swept it before it had its lock
+            return session, mine
+
+    def _new_folder(self) -> Path:
+        assert self._session is not None, "start() comes first"
+        home = self._session / str(next(self._counter))
+        os.mkdir(home)
+        return home
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        held = disk.try_lock(self.folder / "lock", exclusive=True)
+        if held is None:
+            raise StoreBusy(f"the store {self.folder} is in use by a build; try again when it has ended")
+        try:
+            yield
+        finally:
+            os.close(held)
+
+    def _sweep(self) -> None:
+        """Remove the work of processes that are gone."""
+        for entry in list(os.scandir(self.folder / "work")):
+            with contextlib.suppress(FileNotFoundError):
+                held = disk.try_lock(Path(entry.path, "lock"), exclusive=True)
+                if held is not None:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                    os.close(held)
+
+    def _swept(self) -> bool:
+        """Whether everything here is known to be whole in this boot."""
+        try:
+            return (self.folder / "boot").read_text() == self._boot
+        except FileNotFoundError:
+            return False
+
+    def _synced(self) -> dict[str, int]:
+        try:
+            synced: dict[str, int] = json.loads((self.folder / "synced.json").read_bytes())
+            return synced
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _covered(self, stamp: Mapping[str, Any], synced: Mapping[str, int]) -> bool:
+        boot = stamp.get("boot")
+        return boot == self._boot or stamp.get("at", 1 << 63) <= synced.get(str(boot), -1)
+
+    def _lost(self, present: Set[str]) -> set[str]:
+        """Snapshots of another boot that no sync covered, and all that was built on them."""
+        synced = self._synced()
+        lost = set()
+        for id in present:
+            try:
+                stamp = self.meta(id)["store"]
+                assert isinstance(stamp, dict)
+                if not self._covered(stamp, synced):
+                    lost.add(id)
+            except (KeyError, StoreError):
+                lost.add(id)
+        return self._with_dependents(present, lost)
+
+    def _drop_lost_caches(self) -> None:
+        synced = self._synced()
+        for entry in list(os.scandir(self.folder / "caches")):
+            if not self._covered(self._current(Path(entry.path)), synced):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+    def _with_dependents(self, present: Set[str], ids: set[str]) -> set[str]:
+        users: dict[str, list[str]] = {}
+        for id in present:
+            with contextlib.suppress(KeyError, StoreError):
+                for input in _inputs(self.meta(id)):
+                    users.setdefault(input, []).append(id)
+        reached, todo = set(ids), list(ids)
+        while todo:
+            new = [user for user in users.get(todo.pop(), []) if user not in reached]
+            reached.update(new)
+            todo += new
+        return reached
+
+    def _remove(self, ids: set[str]) -> list[str]:
+        """Dependents first, each gone from sight by one rename before its files go."""
+        depth: dict[str, int] = {}
+
+        def deep(id: str) -> int:
+            stack = [id]
+            while stack:
+                top = stack[-1]
+                try:
+                    inside = [input for input in _inputs(self.meta(top)) if input in ids]
+                except (KeyError, StoreError):
+                    inside = []
+                missing = [input for input in inside if input not in depth]
+                if missing:
+                    stack += missing
+                else:
+                    depth[top] = 1 + max((depth[input] for input in inside), default=0)
+                    stack.pop()
+            return depth[id]
+
+        order = sorted(ids, key=lambda id: (-deep(id), id))
+        bin = self.folder / "work" / uuid.uuid4().hex
+        os.mkdir(bin)
+        for id in order:
+            os.rename(self._snapshots / id, bin / id)
+            self._metas.pop(id, None)
+        shutil.rmtree(bin, ignore_errors=True)
+        return order
+
+
+def _inputs(meta: Meta) -> list[str]:
+    inputs = meta.get("inputs", [])
+    return [str(input) for input in inputs] if isinstance(inputs, list) else []
+
+
+def _write(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace a small file whole."""
+    new = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.new")
+    with open(new, "w") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.rename(new, path)
+
+
+def _discard(home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _holding(descriptor: int, path: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.close(descriptor)

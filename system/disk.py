@@ -1,0 +1,93 @@
+"""What stores need of the disk that Python does not have: syncfs, locks with a time-out, sizes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from system.errors import OutOfSpace, StoreBusy, StoreError
+
+
+def syncfs(folder: Path) -> None:
+    """Write everything of the filesystem that holds `folder` to its disk: syncfs(2)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(descriptor)
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot: random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def now_ns() -> int:
+    """Nanoseconds since the boot, sleep included; never steps back while the boot lasts."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def lock(path: Path, *, exclusive: bool) -> int:
+    """An open descriptor that holds flock(2) on `path`, waiting as long as it takes. Closing it lets go."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+    return descriptor
+
+
+def try_lock(path: Path, *, exclusive: bool) -> int | None:
+    """As `lock`, but None where another holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextlib.contextmanager
+def errors(what: str) -> Iterator[None]:
+    """Turns an OSError of store work into the error a user sees."""
+    try:
+        yield
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        text = f"{what}: {error.strerror or error}{place}"
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                raise OutOfSpace(text, hint="`stepwood df` shows what the store holds") from error
+            case errno.EBUSY:
+                raise StoreBusy(text) from error
+            case errno.EACCES | errno.EPERM | errno.EROFS:
+                raise StoreError(text, hint="the store needs to be writable, by root") from error
+            case _:
+                raise StoreError(text) from error
+
+
+def usage(folder: Path) -> int:
+    """Bytes that a tree takes on disk, hard links counted once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    folders = [os.fspath(folder)]
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except OSError:
+            continue  # gone meanwhile
+        for entry in entries:
+            info = entry.stat(follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif info.st_nlink > 1:
+                if (info.st_dev, info.st_ino) in seen:
+                    continue
+                seen.add((info.st_dev, info.st_ino))
+            total += info.st_blocks * 512
+    return total
