@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -58,6 +60,7 @@ def workshop(settings: Settings, secrets: Mapping[str, Path], *, keep_failed: bo
     """Open the store for writing and start the helper; what is left open by an error is closed."""
     box = sandbox(settings)
     box.check()
+    _prepare_process()
     with ExitStack() as held:
         into = store(settings)
         session = into.start()
@@ -65,3 +68,15 @@ def workshop(settings: Settings, secrets: Mapping[str, Path], *, keep_failed: bo
         helper = held.enter_context(Helper(session.stage, session.locks))
         found = held.enter_context(Index.open(into.folder / INDEX))
         yield Workshop(Worker(into, box, helper, bases.fetch, secrets, Running(), keep_failed), found)
+
+
+def _prepare_process() -> None:
+    """For hundreds of steps at once: descriptors for them all, and threads that hand over quickly.
+
+    A worker that a process wakes waits for the interpreter until another thread gives it up, by default 5 ms,
+    which is longer than a step.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    sys.setswitchinterval(0.0005)

@@ -87,9 +87,11 @@ _Message = Started | Output | Retried | _Done | _Stop
 
 @dataclass(slots=True)
 class _Jobs:
-    """How many steps each job still waits for, and the worst that its steps did."""
+    """By name: how many steps a job still waits for, the worst that its steps did, its last step, its row."""
 
     left: dict[str, int] = field(default_factory=dict)
+    final: dict[str, StepId] = field(default_factory=dict)
+    row: dict[str, int] = field(default_factory=dict)
     worst: dict[str, Name] = field(default_factory=dict)
 
 
@@ -111,7 +113,6 @@ class Loop:
         self._causes: set[Cause] = set()
         self._began = time.time()
         self._batch = ""
-        self._job_rows: dict[str, int] = {}
 
     def run(self) -> Summary:
         """Raises only what keeps a run from going on at all: the store, the index or the helper is gone."""
@@ -152,7 +153,8 @@ class Loop:
         for plan, row in zip(plans, rows, strict=True):
             self._jobs.left[plan.name] = len(plan.steps)
             self._jobs.worst[plan.name] = "cached"
-            self._job_rows[plan.name] = row
+            self._jobs.final[plan.name] = plan.final
+            self._jobs.row[plan.name] = row
 
     def _known_failures(self, ids: list[StepId]) -> dict[StepId, Failed]:
         failures = self._index.failures(ids)
@@ -327,9 +329,8 @@ class Loop:
     def _job_ended(self, job: str) -> None:
         worst = self._jobs.worst[job]
         outcome: Name = "failed" if worst == "skipped" else worst
-        self._index.finish_job(self._job_rows[job], outcome)
-        final = next(plan.final for plan in self._dag.plans if plan.name == job)
-        self._report(JobEnded(job, outcome, final))
+        self._index.finish_job(self._jobs.row[job], outcome)
+        self._report(JobEnded(job, outcome, self._jobs.final[job]))
 
     def _record(self, rows: list[Attempt]) -> None:
         if rows:

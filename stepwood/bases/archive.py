@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from engine.step import Base
-from stepwood.bases.compression import opened
+from stepwood.bases.compression import Packed
 from stepwood.bases.provider import PLAIN, Draft
 from system.errors import InputError
 
@@ -24,8 +24,4 @@ class Archive:
         return Base(reference, f"sha256:{digest}", PLAIN, f"tar:{path}")
 
     def fetch(self, base: Base, rest: str, draft: Draft) -> None:
-        with opened(Path(rest), base.reference, base.digest.removeprefix("sha256:")) as read:
-            try:
-                draft.unpack(read, whiteouts=False)
-            except InputError as error:
-                raise InputError(f"{base.reference}: {error.message}", hint=error.hint) from error
+        draft.unpack([Packed(Path(rest), base.reference, base.digest)], whiteouts=False)

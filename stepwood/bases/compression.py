@@ -10,6 +10,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,36 +41,48 @@ class _Hashed(io.RawIOBase):
         return size
 
 
-@contextmanager
-def opened(path: Path, name: str, digest: str) -> Iterator[Callable[[int], bytes]]:
-    """Read the content of a file that may be compressed (gzip, bzip2, xz, lzma, zstd), in pieces.
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A file that may be compressed: gzip, bzip2, xz, lzma or zstd.
 
-    When the block ends, the rest of the file is read too: a hash that is not `digest` (64 hex digits) is an
-    `InputError`, as is damaged content, and a missing file. `name` is what messages call it.
+    name        what messages call it
+    digest      its SHA-256 as it is, `sha256:` and 64 digits
     """
-    try:
-        file = path.open("rb", buffering=0)
-    except OSError as error:
-        raise InputError(f"{name}: {error.strerror}") from error
-    with file:
-        hashed = _Hashed(file)
-        source = io.BufferedReader(hashed, 1 << 20)
-        inner = _decompressed(source)
 
-        def read(size: int) -> bytes:
-            try:
-                return inner(size)
-            except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
-                raise InputError(f"{name} is damaged: {error}") from error
+    path: Path
+    name: str
+    digest: str
 
-        yield read
-        while source.read(1 << 20):
-            pass
-    if hashed.sha256.hexdigest() != digest:
-        raise InputError(f"{name} changed since it was pinned", hint="`--pull always` pins it anew")
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[int], bytes]]:
+        """Read the content in pieces.
+
+        When the block ends, the rest of the file is read too: another digest is an `InputError`, as is
+        damaged content, and a missing file.
+        """
+        try:
+            file = self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise InputError(f"{self.name}: {error.strerror}") from error
+        with file:
+            hashed = _Hashed(file)
+            source = io.BufferedReader(hashed, 1 << 20)
+            inner = _decompressed(source)
+
+            def read(size: int) -> bytes:
+                try:
+                    return inner(size)
+                except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+                    raise InputError(f"{self.name} is damaged: {error}") from error
+
+            yield read
+            while source.read(1 << 20):
+                pass
+        if f"sha256:{hashed.sha256.hexdigest()}" != self.digest:
+            raise InputError(f"{self.name} changed since it was pinned", hint="`--pull always` pins it anew")
 
 
-def _decompressed(source: io.BufferedReader) -> Callable[[int], bytes]:
+def _decompressed(source: io.BufferedReader[_Hashed]) -> Callable[[int], bytes]:
     start = source.peek(6)
     if start.startswith(_GZIP):
         return gzip.GzipFile(fileobj=source, mode="rb").read

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +15,19 @@ from engine.step import Base, Config
 from stepwood.bases.apt import Archive, archives
 from stepwood.bases.provider import PLAIN, SEARCH_PATH, Draft
 from system import process
-from system.errors import InputError, MachineError, RegistryError
+from system.errors import InputError, RegistryError
 from system.launch import Exec
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.~/-]*\Z")
 _HASHES = "inrelease"
+# apt hands a pipe to dash by its number, and dash knows only one digit: start with none but the standard ones.
+_WITHOUT_DESCRIPTORS = (
+    sys.executable,
+    "-SIc",
+    "import os, sys; os.closerange(3, 4096); os.execv(sys.argv[1], sys.argv[1:])",
+)
+# Without it apt would bring usrmerge, and with it perl, into every base.
+_MERGED = Path("/usr/share/mmdebstrap/hooks/maybe-merged-usr")
 # mmdebstrap's hook gets the new root as $1; its lists are removed only after it.
 _HOOK = 'sha256sum "$1"/var/lib/apt/lists/*_InRelease >{file}'
 
@@ -31,7 +41,8 @@ class _Request:
 class Debootstrap:
     """Pinned by suite, options, architecture and the hash of every InRelease file that apt would read.
 
-    A fetch hashes the InRelease files that mmdebstrap did read, so that an archive which moved on is noticed.
+    A fetch hashes the InRelease files before, so that an archive that is gone or moved on is noticed soon, and those
+    that mmdebstrap did read, so that it is noticed for sure.
     Device nodes are not made: a sandbox brings its own.
     """
 
@@ -39,7 +50,7 @@ class Debootstrap:
         request = _parse(reference, rest)
         used = archives(request.suite)
         architecture = process.run(["dpkg", "--print-architecture"]).stdout.decode().strip()
-        hashes = sorted(_download(archive, reference) for archive in used)
+        hashes = _hashes(used, reference)
         config = Config(env=PLAIN.env, platform=f"linux/{architecture}")
         query = f"?include={','.join(request.include)}" if request.include else ""
         return Base(reference, _digest(request, architecture, hashes), config, f"debootstrap:{request.suite}{query}")
@@ -47,6 +58,8 @@ class Debootstrap:
     def fetch(self, base: Base, rest: str, draft: Draft) -> None:
         request = _parse(base.reference, rest)
         used = archives(request.suite)
+        architecture = base.config.platform.removeprefix("linux/")
+        _check(base, _digest(request, architecture, _hashes(used, base.reference)))
         sources, hashes, work = draft.scratch / "sources.list", draft.scratch / _HASHES, draft.scratch / "tmp"
         work.mkdir()
         sources.write_text("".join(f"{archive.line}\n" for archive in used))
@@ -54,11 +67,13 @@ class Debootstrap:
         status = draft.run(
             Exec(
                 (
+                    *_WITHOUT_DESCRIPTORS,
                     process.find("mmdebstrap"),
                     "--mode=root",
                     "--variant=minbase",
                     "--format=directory",
                     "--skip=check/empty,output/mknod,output/dev",
+                    *([f"--hook-dir={_MERGED}"] if _MERGED.is_dir() else []),
                     f"--customize-hook={_HOOK.format(file=hashes)}",
                     *([f"--include={','.join(request.include)}"] if request.include else []),
                     request.suite,
@@ -75,12 +90,9 @@ class Debootstrap:
             mounts=(mount,),
         )
         if status != 0:
-            raise MachineError(f"{base.reference}: mmdebstrap ended with status {status}; its output says why")
+            raise draft.broken(f"{base.reference}: mmdebstrap ended with status {status}; its output says why")
         read = sorted(line.split()[0] for line in hashes.read_text().splitlines())
-        if _digest(request, base.config.platform.removeprefix("linux/"), read) != base.digest:
-            raise InputError(
-                f"{base.reference}: the archive changed since it was pinned", hint="`--pull always` pins it anew"
-            )
+        _check(base, _digest(request, architecture, read))
 
 
 def _parse(reference: str, rest: str) -> _Request:
@@ -102,16 +114,29 @@ def _digest(request: _Request, architecture: str, hashes: list[str]) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
+def _check(base: Base, digest: str) -> None:
+    if digest != base.digest:
+        raise InputError(
+            f"{base.reference}: the archive changed since it was pinned", hint="`--pull always` pins it anew"
+        )
+
+
+def _hashes(used: Sequence[Archive], reference: str) -> list[str]:
+    return sorted(_download(archive, reference) for archive in used)
+
+
 def _download(archive: Archive, reference: str) -> str:
     """The hash of an archive's InRelease file, fetched by apt with its proxies, credentials and methods."""
     helper = Path("/usr/lib/apt/apt-helper")
     with tempfile.TemporaryDirectory(prefix="stepwood-") as folder:
         file = Path(folder) / "InRelease"
-        done = process.run([str(helper), "-o", "APT::Sandbox::User=root", "download-file", archive.release, str(file)])
+        options = ("-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=0")
+        done = process.run([str(helper), *options, "download-file", archive.release, str(file)])
         if done.status != 0 or not file.exists():
-            said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-            why = said[-1] if said else f"apt-helper ended with status {done.status}"
-            if "404" in why:
+            said = done.stderr.decode(errors="replace").splitlines()
+            failed = f"apt-helper ended with status {done.status}"
+            why = next((line.removeprefix("E: ") for line in said if "Failed to fetch" in line), failed)
+            if "404  Not Found" in why:
                 raise InputError(f"{reference}: the archive has no such suite: {archive.release}")
             raise RegistryError(f"{reference}: {why}")
         return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.step import Base
 from stepwood.bases.provider import PLAIN, SEARCH_PATH, Draft, finish, stop
 from system import process
-from system.errors import InputError, StoreError
+from system.errors import InputError
 from system.helper.client import null
 from system.launch import Exec
 
@@ -39,7 +39,7 @@ class DirectoryTree:
         if "sha256:" + manifest(Path(rest)) != base.digest:
             raise InputError(f"{base.reference} changed since it was pinned", hint="`--pull always` pins it anew")
         if status != 0:
-            raise StoreError(f"{base.reference} could not be copied: tar ended with status {status}")
+            raise draft.broken(f"{base.reference} could not be copied: tar ended with status {status}")
 
 
 def _copy(folder: str, draft: Draft) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.step import Base, Config, Ids, Named, User
-from stepwood.bases.compression import opened
+from stepwood.bases.compression import Packed
 from stepwood.bases.provider import PLAIN, Draft
 from system.errors import InputError
 
@@ -85,7 +85,7 @@ def config(image: Document) -> Config:
     return Config(
         env=tuple(sorted(env.items())),
         user=user(str(inner.get("User") or "")),
-        workdir=str(inner.get("WorkingDir") or "/"),
+        workdir=os.path.join("/", str(inner.get("WorkingDir") or "")),
         platform=_platform(image),
     )
 
@@ -102,13 +102,9 @@ def user(text: str) -> User:
 
 def apply(manifest: Document, blob: Callable[[str], Path], name: str, draft: Draft) -> None:
     """Unpack an image's layers in their order. `blob` gives the file of a digest, which is verified as it is read."""
-    for layer in manifest.get("layers") or []:
-        digest = str(layer.get("digest"))
-        with opened(blob(digest), f"{name}: layer {digest}", _hex(digest, name)) as read:
-            try:
-                draft.unpack(read, whiteouts=True)
-            except InputError as error:
-                raise InputError(f"{name}: layer {digest}: {error.message}", hint=error.hint) from error
+    digests = [str(layer.get("digest")) for layer in manifest["layers"]]
+    layers = [Packed(blob(_checked(digest, name)), f"{name}: layer {digest}", digest) for digest in digests]
+    draft.unpack(layers, whiteouts=True)
 
 
 def read_manifest(content: bytes, digest: str, name: str) -> Document:
@@ -121,11 +117,12 @@ def read_manifest(content: bytes, digest: str, name: str) -> Document:
     return manifest
 
 
-def _hex(digest: str, name: str) -> str:
+def _checked(digest: str, name: str) -> str:
+    """The digest, which will be part of a path."""
     kind, _, number = digest.partition(":")
     if kind != "sha256" or len(number) != 64 or not set(number) <= set("0123456789abcdef"):
         raise InputError(f"{name}: {digest} is not a SHA-256 digest")
-    return number
+    return digest
 
 
 class Layout:
@@ -139,7 +136,7 @@ class Layout:
             entries = [entry for entry in entries if (entry.get("annotations") or {}).get(_REF_NAME) == tag]
             if not entries:
                 raise InputError(f'{reference}: the layout has no image "{tag}"', hint=_tags(index))
-        if len(entries) > 1 and not all(entry.get("platform") for entry in entries):
+        elif len(entries) > 1 and any((entry.get("annotations") or {}).get(_REF_NAME) for entry in entries):
             raise InputError(f"{reference}: the layout has several images", hint=_tags(index))
         digest = choose({"manifests": entries}, reference) if len(entries) != 1 else str(entries[0].get("digest"))
         found = document(_verified(folder, digest, reference), reference)
@@ -169,7 +166,7 @@ def _tags(index: Document) -> str:
 
 
 def _blob(folder: Path, digest: str, name: str) -> Path:
-    return folder / "blobs" / "sha256" / _hex(digest, name)
+    return folder / "blobs" / "sha256" / _checked(digest, name).removeprefix("sha256:")
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable
+import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engine.step import Base, Config
-from system.errors import StepwoodError
+from stepwood.bases.compression import Packed
+from system.errors import MachineError, OutOfSpace, StepwoodError
 from system.helper.client import Helper, Started, null
-from system.launch import Call, Exec, Launch, Mount, Root, World
+from system.launch import Call, Exec, Folder, Launch, Layers, Mount, Root, World
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PLAIN = Config(env=(("PATH", SEARCH_PATH),))
@@ -51,12 +54,30 @@ class Draft:
             os.close(nothing)
         return finish(started)
 
-    def unpack(self, read: Callable[[int], bytes], *, whiteouts: bool) -> None:
-        """Unpack an uncompressed tar, read piece by piece, chrooted in the root. `InputError`: it is hostile or broken."""
+    def broken(self, what: str) -> MachineError:
+        """Why a tool that ended badly did so, as far as the disk tells; `what` else."""
+        match self.root:
+            case Folder(path=path):
+                disk = os.statvfs(path)
+            case Layers(folder=folder, upper=upper):
+                disk = os.statvfs(os.path.join(folder, upper or ""))
+        full = disk.f_bavail * disk.f_frsize < 1 << 20 or (disk.f_files and not disk.f_favail)
+        return (
+            OutOfSpace(f"no space left: {what}", hint="`stepwood df` shows what the store holds")
+            if full
+            else MachineError(what)
+        )
+
+    def unpack(self, archives: Sequence[Packed], *, whiteouts: bool) -> None:
+        """Unpack tar archives one over the other, chrooted in the root. `InputError`: one is hostile or broken.
+
+        All in one launch: an upper that was mounted `volatile` cannot be mounted again.
+        """
         reader, writer = os.pipe()
         nothing = null()
         try:
-            launch = Launch(Call("unpack", (whiteouts,)), world=_BARE, root=self.root)
+            names = tuple(archive.name for archive in archives)
+            launch = Launch(Call("unpack", (names, whiteouts)), world=_BARE, root=self.root)
             started = self.helper.start(launch, nothing, self.output, self.output, [reader])
         except BaseException:
             os.close(writer)
@@ -66,29 +87,44 @@ class Draft:
             os.close(nothing)
         try:
             with open(writer, "wb", buffering=0) as pipe:
-                _pump(read, pipe.write)
+                _pump(archives, pipe)
         except BaseException:
             stop(started)
             raise
         finish(started)
 
 
-def _pump(read: Callable[[int], bytes], write: Callable[[memoryview], int]) -> None:
-    """Read to the end and write it all; a reader that has gone tells why itself."""
-    wanted = True
-    while piece := read(1 << 20):
-        left = memoryview(piece)
-        while wanted and left:
-            try:
-                left = left[write(left) :]
-            except BrokenPipeError:
-                return
+def _pump(archives: Sequence[Packed], pipe: io.FileIO) -> None:
+    """Send archives as frames, a length and its bytes; an empty frame ends an archive."""
+    for archive in archives:
+        wanted = True
+        with archive.opened() as read:
+            more = True
+            while wanted and more:
+                piece = read(1 << 20)
+                more = bool(piece)
+                wanted = _sent(pipe, struct.pack("<I", len(piece))) and _sent(pipe, piece)
+        if not wanted:
+            return
+
+
+def _sent(pipe: io.FileIO, data: bytes) -> bool:
+    """Write it all. False: the child has gone, and its end says why."""
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[pipe.write(left) :]
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def finish(started: Started) -> int:
     """Wait for a launched process, or stop it when the wait is broken off; its exit status."""
     try:
         return started.wait().status
+    except StepwoodError:
+        raise  # it never started, or is gone with the helper
     except BaseException:
         stop(started)
         raise

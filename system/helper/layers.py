@@ -7,10 +7,13 @@ are followed, but only ever inside the tree. Whiteouts and opaque folders: OCI i
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
+import struct
 import tarfile
+from typing import BinaryIO
 
 from system.helper.refused import Refused
 
@@ -22,6 +25,7 @@ _FAULT_OF_THE_ARCHIVE = (
     errno.ELOOP, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL, errno.EXDEV,
 )  # fmt: skip
 _CHUNK = 1 << 20
+_BLOCKS = 1 << 15  # tarfile copies what is left of its buffer at every read
 
 
 class _DamagedError(Exception):
@@ -45,35 +49,66 @@ class _Member(tarfile.TarInfo):
             raise _DamagedError(str(error)) from error
 
 
-def unpack(descriptor: int, whiteouts: bool) -> None:
-    """Unpack the uncompressed tar that comes from `descriptor` and read it to its end.
+class _Framed(io.RawIOBase):
+    """One archive of several in a stream of frames: a length of four bytes and as many bytes; 0 at its end."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._left = 0
+        self._ended = False
+
+    def read(self, size: int = -1) -> bytes:
+        if self._left == 0 and not self._ended:
+            (self._left,) = struct.unpack("<I", self._exactly(4))
+            self._ended = self._left == 0
+        piece = self._exactly(min(size, self._left))
+        self._left -= len(piece)
+        return piece
+
+    def _exactly(self, size: int) -> bytes:
+        piece = self._stream.read(size)
+        if len(piece) != size:
+            raise _DamagedError("the engine broke off")
+        return piece
+
+
+def unpack(descriptor: int, names: tuple[str, ...], whiteouts: bool) -> None:
+    """Unpack uncompressed tar archives, one over the other; they come as frames (`_Framed`) from `descriptor`.
 
     Owners, modes, times, hard links, device nodes and the xattrs above are kept. A leading `/` is dropped;
-    `..`, overlay's own xattrs, device 0:0 (overlay's whiteout) and hard links to what is not there raise `Refused`.
+    `..`, overlay's own xattrs, device 0:0 (overlay's whiteout) and hard links to what is not there raise `Refused`,
+    which calls the archives by these names.
     """
     tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]  # a planted nsswitch.conf would load libraries
     os.umask(0)
-    with open(descriptor, "rb", buffering=0) as stream:
-        try:
-            with tarfile.open(
-                fileobj=stream, mode="r|", bufsize=_CHUNK, encoding="utf-8", errors="surrogateescape", tarinfo=_Member
-            ) as archive:
-                tree = _Tree(whiteouts)
-                while (member := archive.next()) is not None:
-                    try:
-                        tree.add(archive, member)
-                    except OSError as error:
-                        if error.errno not in _FAULT_OF_THE_ARCHIVE:
-                            raise
-                        raise _UnsafeError(f"{member.name}: {error.strerror}") from error
-                    archive.members = []  # type: ignore[attr-defined]  # or it keeps them all
-                tree.finish()
-        except _UnsafeError as error:
-            raise Refused(f"the archive may not be unpacked: {error}") from None
-        except (_DamagedError, tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
-            raise Refused(f"the archive is damaged: {error}") from None
-        while stream.read(_CHUNK):
-            pass
+    with open(descriptor, "rb", buffering=_CHUNK) as stream:
+        for name in names:
+            framed = _Framed(stream)
+            try:
+                _unpack(framed, whiteouts)
+            except _UnsafeError as error:
+                raise Refused(f"{name} may not be unpacked: {error}") from None
+            except (_DamagedError, tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
+                raise Refused(f"{name} is damaged: {error}") from None
+
+
+def _unpack(stream: _Framed, whiteouts: bool) -> None:
+    """Unpack one archive and read it to its end."""
+    with tarfile.open(
+        fileobj=stream, mode="r|", bufsize=_BLOCKS, encoding="utf-8", errors="surrogateescape", tarinfo=_Member
+    ) as archive:
+        tree = _Tree(whiteouts)
+        while (member := archive.next()) is not None:
+            try:
+                tree.add(archive, member)
+            except OSError as error:
+                if error.errno not in _FAULT_OF_THE_ARCHIVE:
+                    raise
+                raise _UnsafeError(f"{member.name}: {error.strerror}") from error
+            archive.members = []  # type: ignore[attr-defined]  # or it keeps them all
+        tree.finish()
+    while stream.read(_CHUNK):
+        pass
 
 
 class _Tree:
@@ -152,7 +187,7 @@ class _Tree:
         source = archive.extractfile(member)
         assert source is not None
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(path, flags, 0o600), "wb", buffering=0) as file:
+        with open(os.open(path, flags, 0o600), "wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
             if file.tell() != member.size:
                 raise _DamagedError(f"{member.name} breaks off")

@@ -252,6 +252,10 @@ def main(engine_descriptor: int, stage_folder: str) -> None:
     """The outer process. Everything the engine passed down stays open in both until they end."""
     os.setsid()  # a terminal's ^C is for the engine, which then decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the listing's own
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)  # kept open here, but for no step's program
     engine = socket.socket(fileno=engine_descriptor)
     pid, _ = sys.clone(sys.CLONE_NEWPID | sys.CLONE_NEWNS)
     if pid:

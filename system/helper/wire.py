@@ -6,12 +6,16 @@ The two parts are apart so that the helper can tell a world by its bytes and pas
 
 from __future__ import annotations
 
+import array
 import socket
 import struct
 from collections.abc import Sequence
 
 HEADER = struct.Struct("<II")
 MAX_DESCRIPTORS = 32
+_CLOEXEC = 0x40000000
+"""MSG_CMSG_CLOEXEC, recvmsg(2): a received descriptor must not reach a step's program. Python has no name
+for it, and its `recv_fds` drops the flags it is given."""
 
 
 def send(channel: socket.socket, world: bytes, launch: bytes, descriptors: Sequence[int]) -> None:
@@ -21,7 +25,7 @@ def send(channel: socket.socket, world: bytes, launch: bytes, descriptors: Seque
 
 def receive(channel: socket.socket) -> tuple[bytes, bytes, list[int]]:
     """One message; `EOFError` when the other side is gone."""
-    header, descriptors, _, _ = socket.recv_fds(channel, HEADER.size, MAX_DESCRIPTORS)
+    header, descriptors = _receive_header(channel)
     if len(header) < HEADER.size:
         raise EOFError
     world, launch = HEADER.unpack(header)
@@ -32,3 +36,13 @@ def receive(channel: socket.socket) -> tuple[bytes, bytes, list[int]]:
             raise EOFError
         body += part
     return bytes(body[:world]), bytes(body[world:]), descriptors
+
+
+def _receive_header(channel: socket.socket) -> tuple[bytes, list[int]]:
+    descriptors = array.array("i")
+    space = socket.CMSG_LEN(MAX_DESCRIPTORS * descriptors.itemsize)
+    header, ancillary, _, _ = channel.recvmsg(HEADER.size, space, _CLOEXEC)
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    return header, list(descriptors)
