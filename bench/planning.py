@@ -81,7 +81,7 @@ def planning() -> None:
     }
     for name, specs in cases.items():
         dag = plan(specs)
-        steps = sum(len(plan.steps) for plan in dag.plans)
+        steps = sum(len(one.steps) for one in dag.plans)
         actions = [step.action for step in dag]
         ours = median(lambda specs=specs: plan(specs))
         encoded = [repr(digest.fields(action)).encode() for action in actions]

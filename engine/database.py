@@ -105,7 +105,7 @@ class Database:
 
 def _apply_migrations(connection: sqlite3.Connection) -> None:
     # It takes 45 ms to import, and only an index that is new or old needs it.
-    import sqlite_utils  # noqa: PLC0415
+    import sqlite_utils
 
     migrations = sqlite_utils.Migrations("stepwood")
     for name, sql in MIGRATIONS:

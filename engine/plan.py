@@ -126,7 +126,7 @@ class Planner:
             self._bases[spec.base] = _Node(self._add(base, printer.format_base(spec.base)), context)
         return self._bases[spec.base]
 
-    def _follow(self, job: Job, node: _Node, op: Op, scope: Mapping[str, StepId]) -> _Node:  # noqa: PLR0911
+    def _follow(self, job: Job, node: _Node, op: Op, scope: Mapping[str, StepId]) -> _Node:
         here = node.context
         match op:
             case ast.Comment():

@@ -125,7 +125,10 @@ class FromStep:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Files from a context or a built step into the root of `input`. `destination` is absolute; it ends in `/` for a folder."""
+    """Files from a context or a built step into the root of `input`.
+
+    `destination` is absolute; it ends in `/` for a folder.
+    """
 
     input: StepId
     source: FromContext | FromStep

@@ -28,7 +28,7 @@ def shown(word: str) -> str:
 
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:
     """A hint that names the one of `words` that `word` was perhaps meant to be."""
-    from difflib import get_close_matches  # noqa: PLC0415 - costs some milliseconds, and only mistakes need it
+    from difflib import get_close_matches
 
     close = get_close_matches(word, sorted(set(words)), n=1)
     return f"did you mean {shown(close[0])}?" if close else None

@@ -12,7 +12,9 @@ from system.launch import Bind, Data, Exec, Launch, Mount, Pseudo, Root, World
 _FURNITURE = (
     Mount("/proc", Pseudo("proc"), noexec=True),
     Mount("/dev", Pseudo("tmpfs", (("mode", "0755"), ("size", "65536k")))),
-    Mount("/dev/pts", Pseudo("devpts", (("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5"))), noexec=True, nodev=False),
+    Mount(
+        "/dev/pts", Pseudo("devpts", (("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5"))), noexec=True, nodev=False
+    ),
     Mount("/dev/shm", Pseudo("tmpfs", (("mode", "1777"), ("size", "65536k"))), noexec=True),  # noqa: S108
     Mount("/dev/mqueue", Pseudo("mqueue"), noexec=True),
     Mount("/sys", Pseudo("sysfs"), readonly=True, noexec=True),

@@ -23,6 +23,7 @@ CAPABILITIES = (
 )
 """OBuilder's twelve: Docker's default set without NET_RAW and NET_BIND_SERVICE. See capabilities(7)."""
 
+ROOT = Ids()
 HOSTNAME = "builder"
 HOSTS = b"127.0.0.1 localhost builder\n"
 OPEN_FILES = 1024
@@ -49,7 +50,7 @@ class Command:
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
     cwd: str = "/"
-    user: Ids = Ids()
+    user: Ids = ROOT
     host_network: bool = False
     mounts: tuple[Mount, ...] = ()
     """Caches (writable) and secrets (read-only `Data`)."""

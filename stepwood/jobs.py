@@ -35,7 +35,7 @@ def jobs(files: tuple[str, ...], context: Path | None) -> list[Job]:
         if text not in specs:
             specs[text] = parser.parse(text, file=shown)
         own = Path.cwd() if file == STDIN else Path(file).parent
-        folder = os.path.abspath(context or own)  # noqa: PTH100 - links in the folder's own path stay as they are
+        folder = os.path.abspath(context or own)
         found.append(Job(name, specs[text], shown, text, folder))
     return found
 

@@ -48,4 +48,3 @@ class Outside:
         if key not in self._manifests:
             self._manifests[key] = take_manifest(Path(folder), sources, exclude, self._hashes)
         return self._manifests[key]
-

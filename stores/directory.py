@@ -1,4 +1,4 @@
-"""The `directory` store: one whole tree a snapshot, copied for each step; extents are shared where the filesystem can."""
+"""The `directory` store: one whole tree a snapshot, copied for each step, with extents shared where that can be."""
 
 from __future__ import annotations
 

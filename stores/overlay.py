@@ -17,7 +17,7 @@ from stores import squash
 from stores.tree import TreeStore
 from system.launch import Layers, Root
 
-SCAFFOLD = ("proc", "dev", "sys", "etc", "tmp")
+SCAFFOLD = {"proc": 0o755, "dev": 0o755, "sys": 0o755, "etc": 0o755, "tmp": 0o1777}
 RUN = 32
 """How many layers of one level make one of the next. bench/chain.py shows where squashing begins to pay."""
 SMALL = 2000
@@ -35,16 +35,17 @@ class _Overlay:
     def begin(self, snapshot: Path, work: Path, parent: Mapping[str, Any] | None) -> Root:
         self._scaffold()
         layer = snapshot / "layer"
-        _new(layer)
+        chain = self._chain(parent)
+        squash.new(layer, like=self._top(chain))
         inside = work.relative_to(self._folder)
-        lowers = ("scaffold", *(str(layer["path"]) for layer in self._chain(parent)))
+        lowers = ("scaffold", *(str(layer["path"]) for layer in chain))
         return Layers(str(self._folder), lowers, str(layer.relative_to(self._folder)), str(inside))
 
     def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
         layer = snapshot / "layer"
         entries, size = squash.measure(layer)
         chain = self._chain(parent)
-        if not entries:
+        if not entries and squash.dressed_alike(layer, self._top(chain)):
             os.rmdir(layer)
             return {"layers": chain, "bytes": 0}
         chain.append({"path": f"snapshots/{id}/layer", "entries": entries, "level": 0})
@@ -53,7 +54,6 @@ class _Overlay:
             # The newest layer of the run is still where the draft is.
             paths = [self._folder / layer["path"] for layer in chain[-run:-1]] + [layer]
             flat = snapshot / "flat"
-            _new(flat)
             squash.join(paths, flat)
             level = 1 + max(layer["level"] for layer in chain[-run:])
             chain[-run:] = [{"path": f"snapshots/{id}/flat", "entries": squash.measure(flat)[0], "level": level}]
@@ -64,13 +64,10 @@ class _Overlay:
         return Layers(str(self._folder), ("scaffold", *(lowers or ["nothing"])))
 
     def begin_cache(self, copy: Path, work: Path, current: Sequence[str], owner: tuple[int, int] | None) -> Root:
+        self._scaffold()
         layer = copy / "layer"
-        _new(layer)
-        if current:
-            top = os.stat(current[-1])
-            os.chown(layer, top.st_uid, top.st_gid)
-            os.chmod(layer, top.st_mode & 0o7777)
-        elif owner is not None:
+        squash.new(layer, like=Path(current[-1]) if current else self._folder / "nothing")
+        if owner is not None:
             os.chown(layer, *owner)
         lowers = ("nothing", *(os.path.relpath(path, self._folder) for path in current))
         inside = [str(path.relative_to(self._folder)) for path in (layer, work)]
@@ -78,14 +75,13 @@ class _Overlay:
 
     def finish_cache(self, copy: Path, cache: Path, current: Sequence[str]) -> Sequence[str] | None:
         layer = copy / "layer"
-        if current and not squash.measure(layer)[0]:
+        if current and not squash.measure(layer)[0] and squash.dressed_alike(layer, Path(current[-1])):
             return None
         name = uuid.uuid4().hex
         if len(current) < RUN:
             os.rename(layer, cache / name)
             return [*(os.path.basename(path) for path in current), name]
         flat = copy / "flat"
-        _new(flat)
         squash.join([*(Path(path) for path in current), layer], flat)
         os.rename(flat, cache / name)
         return [name]
@@ -93,16 +89,24 @@ class _Overlay:
     def _chain(self, meta: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         return [] if meta is None else list(meta["store"]["layers"])
 
+    def _top(self, chain: Sequence[Mapping[str, Any]]) -> Path:
+        """The folder whose owner and mode the root of a chain has."""
+        return self._folder / (chain[-1]["path"] if chain else "scaffold")
+
     def _scaffold(self) -> None:
+        """Make the lowest layers; all modes are set, for the umask may be anything."""
         scaffold = self._folder / "scaffold"
-        if (scaffold / "etc" / "resolv.conf").exists():
+        done = scaffold / "etc" / "resolv.conf"
+        if done.exists():
             return
+        os.chmod(self._folder / "nothing", 0o755)
         os.chmod(scaffold, 0o755)
-        for name in SCAFFOLD:
-            os.makedirs(scaffold / name, mode=0o755, exist_ok=True)
-        os.chmod(scaffold / "tmp", 0o1777)
-        for name in ("hosts", "resolv.conf"):
-            (scaffold / "etc" / name).touch()
+        for name, mode in SCAFFOLD.items():
+            os.makedirs(scaffold / name, exist_ok=True)
+            os.chmod(scaffold / name, mode)
+        for file in (done.with_name("hosts"), done):
+            os.close(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+            os.chmod(file, 0o644)
 
 
 def overlay(folder: Path, *, boot: str | None = None) -> TreeStore:
@@ -117,8 +121,3 @@ def _run(chain: Sequence[Mapping[str, Any]]) -> int:
     newest = chain[-RUN:]
     alike = len({layer["level"] for layer in newest}) == 1
     return RUN if len(newest) == RUN and alike and sum(layer["entries"] for layer in newest) <= SMALL else 0
-
-
-def _new(folder: Path) -> None:
-    os.mkdir(folder)
-    os.chmod(folder, 0o755)  # whatever the umask is

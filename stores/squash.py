@@ -28,9 +28,26 @@ def measure(layer: Path) -> tuple[int, int]:
     return entries, size
 
 
+def new(folder: Path, *, like: Path) -> None:
+    """Make an empty layer whose root looks like that of `like`; else a new layer would change a tree's root."""
+    os.mkdir(folder)
+    _dress(os.fspath(like), os.fspath(folder))
+
+
+def dressed_alike(one: Path, other: Path) -> bool:
+    """Whether two folders have the same owner, mode and extended attributes, overlayfs' own apart."""
+
+    def dress(folder: Path) -> tuple[int, int, int, dict[str, bytes]]:
+        info = os.stat(folder)
+        return info.st_uid, info.st_gid, info.st_mode, {name: os.getxattr(folder, name) for name in _xattrs(folder)}
+
+    return dress(one) == dress(other)
+
+
 def join(layers: Sequence[Path], target: Path) -> None:
-    """Make the empty folder `target` look, as one layer, like `layers` from bottom to top. Whiteouts stay:
+    """Make `target`, a new folder that looks, as one layer, like `layers` from bottom to top. Whiteouts stay:
     what they hide may be in a layer below these."""
+    os.mkdir(target)
     for layer in layers:
         _lay(os.fspath(layer), os.fspath(target))
 
@@ -41,12 +58,17 @@ def _lay(source: str, target: str) -> None:
         there = _kind(place)
         if entry.is_dir(follow_symlinks=False):
             opaque = _is_opaque(entry.path)
-            if there is not None and (opaque or not stat.S_ISDIR(there)):
-                _remove(place, there)
-                there = None
             if there is None:
                 os.mkdir(place)
+            elif opaque or not stat.S_ISDIR(there):
+                # A file or whiteout hides what is below it. The kernel need not make a folder opaque that comes
+                # over a whiteout of another layer; in one layer only opacity can say it.
+                _remove(place, there)
+                os.mkdir(place)
+                opaque = True
             _lay(entry.path, place)
+            if opaque:
+                os.setxattr(place, _OPAQUE, b"y")
         else:
             if there is not None:
                 _remove(place, there)
@@ -59,9 +81,18 @@ def _dress(source: str, target: str) -> None:
     info = os.stat(source)
     os.chown(target, info.st_uid, info.st_gid)
     os.chmod(target, info.st_mode & 0o7777)
-    for name in os.listxattr(source):
+    wanted = _xattrs(source)
+    for name in _xattrs(target):
+        if name not in wanted:
+            os.removexattr(target, name)
+    for name in wanted:
         os.setxattr(target, name, os.getxattr(source, name))
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def _xattrs(folder: str | Path) -> list[str]:
+    """What a step sees of a folder's extended attributes. Overlayfs' own speak of one layer."""
+    return [name for name in os.listxattr(folder) if not name.startswith("trusted.overlay.")]
 
 
 def _kind(path: str) -> int | None:

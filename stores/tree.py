@@ -1,6 +1,6 @@
 """What all stores in a folder share: layout, sessions, publishing, trust, deletion and caches.
 
-    format            the version of this layout
+    format, driver    the version of this layout; the kind of store it is
     lock              held shared by every process that builds, exclusively by one that deletes
     boot, synced.json which boot swept last; up to when each boot's commits are on disk
     snapshots/ID/     a committed snapshot: meta.json and the driver's tree
@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from system.launch import Folder, Layers, Root
 
 FORMAT = "1"
 META = "meta.json"
+PATIENCE = 10.0
+"""Seconds to wait for a process that opens the store or deletes from it. A test may shorten it."""
 
 
 class Driver(Protocol):
@@ -68,6 +71,7 @@ class TreeDraft:
     _store: TreeStore
     _id: str
     _home: Path
+    _inputs: Sequence[str]
     _parent: Mapping[str, Any] | None
     _kept: bool = False
     _done: bool = False
@@ -75,7 +79,7 @@ class TreeDraft:
     def commit(self, meta: Meta) -> None:
         assert not self._done, "a draft is committed once"
         with disk.errors("cannot keep a snapshot"):
-            self._store.publish(self._id, self._home / "snapshot", meta, self._parent)
+            self._store.publish(self._id, self._home / "snapshot", meta, self._inputs, self._parent)
         self._done = True
 
     def keep(self) -> None:
@@ -111,6 +115,7 @@ class TreeStore:
 
     def ids(self) -> Set[str]:
         with disk.errors("cannot read the store"):
+            self._check_format()
             try:
                 present = set(os.listdir(self._snapshots))
             except FileNotFoundError:
@@ -135,25 +140,37 @@ class TreeStore:
     def start(self) -> Session:
         with disk.errors(f"cannot open the store {self.folder}"):
             self._make()
-            alone = disk.try_lock(self.folder / "lock", exclusive=True)
-            if alone is not None:
-                try:
-                    self._sweep()
-                    if not self._swept():
-                        self._remove(self._lost(self.ids_present()))
-                        self._drop_lost_caches()
-                        _write(self.folder / "boot", self._boot)
-                finally:
-                    os.close(alone)
-            elif not self._swept():
-                raise StoreBusy(f"another process is opening the store {self.folder}")
-            shared = disk.try_lock(self.folder / "lock", exclusive=False)
-            if shared is None:
-                raise StoreBusy(f"another process holds the store {self.folder} to delete from it")
+            shared = self._enter()
+            self._metas.clear()  # another process may have deleted meanwhile
             self._sweep()
             session, mine = self._new_session()
         self._session, self._locks = session, (shared, mine)
         return Session(session / "stage", self._locks)
+
+    def _enter(self) -> int:
+        """The store's lock, shared; whoever finds nobody else in the store tidies it first."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            alone = disk.try_lock(self.folder / "lock", exclusive=True)
+            if alone is not None:
+                try:
+                    self._tidy()
+                finally:
+                    os.close(alone)
+            if self._swept():
+                shared = disk.try_lock(self.folder / "lock", exclusive=False)
+                if shared is not None:
+                    return shared
+            if time.monotonic() > until:
+                raise StoreBusy(f"another process opens the store {self.folder} or deletes from it")
+            time.sleep(0.01)
+
+    def _tidy(self) -> None:
+        self._sweep()
+        if not self._swept():
+            self._remove(self._lost(self.ids_present()))
+            self._drop_lost_caches()
+            _write(self.folder / "boot", self._boot)
 
     def close(self) -> None:
         """End the session; whatever of it another process still holds is left to the next sweep."""
@@ -167,8 +184,13 @@ class TreeStore:
     def claim(self, id: str) -> contextlib.AbstractContextManager[None] | None:
         with disk.errors("cannot lock a step"):
             path = self.folder / "claims" / id
-            held = disk.try_lock(path, exclusive=True)
-        return None if held is None else _holding(held, path)
+            while True:
+                held = disk.try_lock(path, exclusive=True)
+                if held is None:
+                    return None
+                if _is_at(held, path):
+                    return _holding(held, path)
+                os.close(held)  # whoever had the claim took the file away between our open and our lock
 
     # --- drafts
 
@@ -176,11 +198,13 @@ class TreeStore:
     def draft(self, id: str, inputs: Sequence[str]) -> Iterator[TreeDraft]:
         parent = self.meta(inputs[0]) if inputs else None
         with disk.errors("cannot begin a snapshot"):
-            home = self._new_folder()
-            for name in ("snapshot", "work", "scratch"):
-                os.mkdir(home / name)
-            root = self._driver.begin(home / "snapshot", home / "work", parent)
-        draft = TreeDraft(root, home / "scratch", self, id, home, parent)
+            home = self._new_folder("snapshot", "work", "scratch")
+            try:
+                root = self._driver.begin(home / "snapshot", home / "work", parent)
+            except BaseException:
+                _discard(home)
+                raise
+        draft = TreeDraft(root, home / "scratch", self, id, home, inputs, parent)
         try:
             yield draft
         finally:
@@ -189,10 +213,14 @@ class TreeStore:
                     os.rename(home / "snapshot", self.folder / "failed" / f"{id}.{uuid.uuid4().hex[:8]}")
             _discard(home)
 
-    def publish(self, id: str, snapshot: Path, meta: Meta, parent: Mapping[str, Any] | None) -> None:
+    def publish(
+        self, id: str, snapshot: Path, meta: Meta, inputs: Sequence[str], parent: Mapping[str, Any] | None
+    ) -> None:
         """The one place where a snapshot comes to be: metadata first, then one rename."""
         own = self._driver.finish(snapshot, id, parent)
-        whole = {**meta, "id": id, "bytes": own.get("bytes", meta.get("bytes")), "store": {**own, "boot": self._boot, "at": disk.now_ns()}}
+        size = own.get("bytes", meta.get("bytes"))
+        stamp = {"boot": self._boot, "at": disk.now_ns()}
+        whole = {**meta, "id": id, "inputs": list(inputs), "bytes": size, "store": {**own, **stamp}}
         (snapshot / META).write_text(json.dumps(whole))
         try:
             os.rename(snapshot, self._snapshots / id)
@@ -206,25 +234,26 @@ class TreeStore:
 
     @contextlib.contextmanager
     def cache(self, name: str, uid: int, gid: int, *, locked: bool = False) -> Iterator[TreeCache]:
-        folder = self.folder / "caches" / quote(name, safe="").replace(".", "%2E")
-        with disk.errors(f"cannot open cache {name}"), contextlib.ExitStack() as held:
-            os.makedirs(folder, exist_ok=True)
-            if locked:
-                held.callback(os.close, disk.lock(folder / "turn", exclusive=True))
-            held.callback(os.close, disk.lock(folder / "users", exclusive=False))
-            before = self._current(folder)
-            current = [str(folder / part) for part in before.get("folders", [])]
-            home = self._new_folder()
-            for part in ("copy", "work"):
-                os.mkdir(home / part)
-            owner = None if before else (uid, gid)
-            root = self._driver.begin_cache(home / "copy", home / "work", current, owner)
+        folder = self._cache_folder(name)
+        with contextlib.ExitStack() as held:
+            with disk.errors(f"cannot open cache {name}"):
+                os.makedirs(folder, exist_ok=True)
+                if locked:
+                    held.callback(os.close, disk.lock(folder / "turn", exclusive=True))
+                held.callback(os.close, disk.lock(folder / "users", exclusive=False))
+                before = self._current(folder)
+                current = [str(folder / part) for part in before.get("folders", [])]
+                home = self._new_folder("copy", "work")
+                held.callback(_discard, home)
+                owner = None if before else (uid, gid)
+                root = self._driver.begin_cache(home / "copy", home / "work", current, owner)
             try:
                 yield TreeCache(root)
             finally:
-                self._save_cache(folder, before, home / "copy")
-                _discard(home)
-        self._tidy_cache(folder)
+                with disk.errors(f"cannot save cache {name}"):
+                    self._save_cache(folder, before, home / "copy")
+        with disk.errors(f"cannot tidy cache {name}"):
+            self._tidy_cache(folder)
 
     def _save_cache(self, folder: Path, before: Mapping[str, Any], copy: Path) -> None:
         saving = disk.lock(folder / "saving", exclusive=True)
@@ -261,7 +290,10 @@ class TreeStore:
 
     def delete_cache(self, name: str) -> None:
         with disk.errors(f"cannot delete cache {name}"), self._alone():
-            shutil.rmtree(self.folder / "caches" / quote(name, safe="").replace(".", "%2E"), ignore_errors=True)
+            shutil.rmtree(self._cache_folder(name), ignore_errors=True)
+
+    def _cache_folder(self, name: str) -> Path:
+        return self.folder / "caches" / (quote(name, safe="").replace(".", "%2E") or "%")
 
     # --- looking after it
 
@@ -315,35 +347,49 @@ class TreeStore:
 
     def _make(self) -> None:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        version = self.folder / "format"
-        try:
-            found = version.read_text().strip()
-        except FileNotFoundError:
-            _write(version, FORMAT)
-            found = FORMAT
-        if found != FORMAT:
+        for name, text in (("format", FORMAT), ("driver", self._driver.kind)):
+            if not (self.folder / name).exists():
+                _write(self.folder / name, text)
+        self._check_format()
+        for name in ("snapshots", "work", "claims", "caches", "failed", "logs", "scaffold", "nothing"):
+            os.makedirs(self.folder / name, exist_ok=True)
+
+    def _check_format(self) -> None:
+        """That this is a store of this kind and format, or none yet."""
+        found = _first(self.folder / "format")
+        if found not in (None, FORMAT):
             raise StoreError(
                 f"the store {self.folder} has format {found}; this Stepwood reads {FORMAT}",
                 hint="use the Stepwood that made it, or another folder",
             )
-        for name in ("snapshots", "work", "claims", "caches", "failed", "logs", "scaffold", "nothing"):
-            os.makedirs(self.folder / name, exist_ok=True)
+        kind = _first(self.folder / "driver")
+        if kind not in (None, self._driver.kind):
+            text = f"{self.folder} holds a store of kind {kind}, not {self._driver.kind}"
+            raise StoreError(text, hint=f"use {kind}:{self.folder}")
 
     def _new_session(self) -> tuple[Path, int]:
         while True:
             session = self.folder / "work" / uuid.uuid4().hex
             session.mkdir()
-            try:
+            with contextlib.suppress(FileNotFoundError):  # another process may sweep it before it has its lock
                 mine = disk.lock(session / "lock", exclusive=True)
-                (session / "stage").mkdir()
-            except FileNotFoundError:
-                continue  # another process swept it before it had its lock
-            return session, mine
+                try:
+                    (session / "stage").mkdir()
+                except BaseException:
+                    os.close(mine)
+                    raise
+                return session, mine
 
-    def _new_folder(self) -> Path:
+    def _new_folder(self, *parts: str) -> Path:
         assert self._session is not None, "start() comes first"
         home = self._session / str(next(self._counter))
         os.mkdir(home)
+        try:
+            for part in parts:
+                os.mkdir(home / part)
+        except OSError:
+            _discard(home)
+            raise
         return home
 
     @contextlib.contextmanager
@@ -446,6 +492,19 @@ class TreeStore:
         return order
 
 
+def kind_of(folder: Path) -> str | None:
+    """The kind of the store in a folder, None where there is none yet."""
+    with disk.errors(f"cannot read the store {folder}"):
+        return _first(folder / "driver")
+
+
+def _first(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
 def _inputs(meta: Meta) -> list[str]:
     inputs = meta.get("inputs", [])
     return [str(input) for input in inputs] if isinstance(inputs, list) else []
@@ -454,16 +513,27 @@ def _inputs(meta: Meta) -> list[str]:
 def _write(path: Path, text: str, *, durable: bool = False) -> None:
     """Replace a small file whole."""
     new = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.new")
-    with open(new, "w") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.rename(new, path)
+    try:
+        with open(new, "w") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.rename(new, path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _discard(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The only place that starts programs of the host. Steps go through the helper; this is for tools and the helper itself."""
+"""The only place that starts programs of the host: tools, and the helper, which then starts the steps."""
 
 from __future__ import annotations
 
@@ -44,7 +44,12 @@ def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: f
     """Run a program to its end without standard input; a non-zero status is a value, not an error."""
     try:
         done = subprocess.run(
-            [find(argv[0]), *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, env=env, timeout=timeout, check=False
+            [find(argv[0]), *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=env,
+            timeout=timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise MachineError(f"{argv[0]} did not end within {timeout:.0f} s") from None
@@ -52,7 +57,11 @@ def run(argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout: f
 
 
 def start(
-    argv: Sequence[str], *, pass_fds: Sequence[int] = (), stdin: int | None = None, stdout: int | IO[bytes] | None = None
+    argv: Sequence[str],
+    *,
+    pass_fds: Sequence[int] = (),
+    stdin: int | None = None,
+    stdout: int | IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program and leave it running. Its standard error is the engine's."""
     return subprocess.Popen(

@@ -11,9 +11,7 @@ from system.helper.copying import Listed, Sources
 from system.launch import Call, Ids, Launch, Root
 
 
-def copy(  # noqa: PLR0913, PLR0917 - all six are what a copy is
-    step: Copy, root: Root, view: Root | None, owner: Ids, helper: Helper, output: int
-) -> None:
+def copy(step: Copy, root: Root, view: Root | None, owner: Ids, helper: Helper, output: int) -> None:
     """Carry out `step` on the draft's `root`. `view` is the root to copy from, where that is a step's.
 
     Blocks until all is copied; what there is to say goes to the descriptor `output`. See

@@ -166,7 +166,7 @@ def _exec(launch: Launch, program: Exec, world: World) -> NoReturn:
         sys.die_with_parent()
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, and exec would hand that on
             signal.signal(number, signal.SIG_DFL)
-        os.execvpe(program.argv[0], program.argv, env)
+        os.execvpe(program.argv[0], program.argv, env)  # noqa: S606 - to be that program is the point
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         name = getattr(error, "filename", None) or program.argv[0]
         reason = getattr(error, "strerror", None) or str(error)

@@ -21,7 +21,10 @@ from system.launch import Exit, Launch, World
 
 _SOURCE = str(Path(__file__).parents[2])
 # Not `-m system.helper.main`: with -S -I no path of ours is searched, and nothing of the user's either.
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from system.helper.main import main; main(int(sys.argv[2]), sys.argv[3])"
+_START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from system.helper.main import main; main(int(sys.argv[2]), sys.argv[3])"
+)
 
 
 NO_WORLD = World(mounts=())
@@ -120,7 +123,7 @@ class Helper:
         self._lock = threading.Lock()
 
     def start(self, launch: Launch, stdin: int, stdout: int, stderr: int, descriptors: Sequence[int] = ()) -> Started:
-        """Start a launch with these standard descriptors and, for a `Call`, extra ones. All stay the caller's to close."""
+        """Start a launch with these standard descriptors and, for a `Call`, extra ones, which stay the caller's."""
         world = _pickled(launch.world)
         message = pickle.dumps(replace(launch, world=NO_WORLD), protocol=pickle.HIGHEST_PROTOCOL)
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

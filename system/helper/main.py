@@ -25,6 +25,7 @@ from system.helper import child, inside, mounts, wire
 from system.helper import syscalls as sys
 from system.launch import Launch, World
 
+
 @dataclass(slots=True)
 class Waiting:
     """A child in a furnished world, waiting on `door` for the launch it becomes."""

@@ -87,7 +87,7 @@ def fsmount(context: int, attributes: int) -> int:
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
 def mount_setattr(mount: int, attributes: int, *, recursive: bool = False) -> None:
@@ -98,7 +98,7 @@ def mount_setattr(mount: int, attributes: int, *, recursive: bool = False) -> No
 
 
 class _CloneArgs(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         (name, ctypes.c_uint64)
         for name in ("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls")
     ]
@@ -150,7 +150,7 @@ def _bits(names: tuple[str, ...]) -> int:
 
 
 def bound_capabilities(names: tuple[str, ...]) -> None:
-    """Drop all other capabilities from the bounding set; what the process has now it keeps until `keep_capabilities`."""
+    """Drop all other capabilities from the bounding set; those in force stay until `keep_capabilities`."""
     kept = _bits(names)
     for bit in range(64):
         if not kept >> bit & 1 and _libc.prctl(_PR_CAPBSET_DROP, bit, 0, 0, 0) < 0:
