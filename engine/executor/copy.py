@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from engine.step import Copy, FromContext, FromStep, Manifest
-from system.errors import InputError
+from system.errors import InputError, SandboxError
 from system.helper.client import NO_WORLD, Helper, null
 from system.helper.copying import Listed, Sources
 from system.launch import Call, Ids, Launch, Root
@@ -44,7 +44,9 @@ def copy(step: Copy, root: Root, view: Root | None, owner: Ids, helper: Helper, 
     finally:
         for descriptor in (nothing, *descriptors):
             os.close(descriptor)
-    started.wait()
+    status = started.wait().status
+    if status:  # a refusal or a failure was raised; this is a kill from outside
+        raise SandboxError(f"the copy was stopped with status {status} before it was done")
 
 
 def _listed(manifest: Manifest) -> Listed:

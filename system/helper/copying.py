@@ -29,6 +29,8 @@ FOLDER_MODE, PROGRAM_MODE, FILE_MODE = 0o755, 0o755, 0o644
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_RANGE = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
+# What opening a folder gives for a file, for a link that leads nowhere, and for one that leads to itself.
+_NO_FOLDER = (errno.ENOTDIR, errno.ENOENT, errno.ELOOP)
 # What a source gives when it is no longer what was listed.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
@@ -260,7 +262,9 @@ def _enter(to: _To) -> int:
         except FileExistsError:
             try:
                 return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-            except (NotADirectoryError, FileNotFoundError):
+            except OSError as error:
+                if error.errno not in _NO_FOLDER:
+                    raise
                 os.unlink(name, dir_fd=folder)
                 os.mkdir(name, 0o700, dir_fd=folder)
         return os.open(name, os.O_RDONLY | walk.DOWN, dir_fd=folder)
