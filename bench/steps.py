@@ -98,7 +98,7 @@ def shell(folder: Path, root: Path, command: str) -> float:
         for i in $(seq 200); do
           mkdir up$i wk$i
           unshare -m -p -i -u -n -f sh -c \
-            "mount -t overlay overlay -olowerdir={root}:{root}/etc,upperdir=up$i,workdir=wk$i mnt &&
+            "mount -t overlay overlay -olowerdir={root},upperdir=up$i,workdir=wk$i mnt &&
              chroot mnt /bin/sh -c '{command if command == ":" else "echo x > /f"}'" || exit 1
         done"""
     begun = time.perf_counter()
