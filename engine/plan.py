@@ -118,6 +118,7 @@ class Planner:
     def _base(self, job: Job, spec: Spec) -> _Node:
         if spec.base not in self._bases:
             try:
+                _refuse_nul("a base", spec.base)
                 base = self._world.pin(spec.base)
             except InputError as error:
                 raise _at(job, spec.base_at, error) from error
@@ -152,6 +153,7 @@ class Planner:
         fault = copy_fault(op)
         if fault is not None:
             raise InputError(fault)
+        _refuse_nul("a path or a user", here.workdir, op.destination, *op.sources, *_names(here.user))
         source: step.FromContext | step.FromStep
         match op.source:
             case ast.FromContext():
@@ -171,8 +173,10 @@ def _run(root: StepId, here: _Context, op: ast.Run) -> step.Run:
     if op.network not in ((), ("host",)):
         named = " ".join(op.network)
         raise InputError(f"network {named} is not known", hint="a run has `(network host)`, or no network")
-    if any("\0" in text for text in (op.command, *here.shell, *(part for pair in here.env for part in pair))):
-        raise InputError("a command, a shell or a variable holds a NUL, which no program can be given")
+    variables = (part for pair in here.env for part in pair)
+    _refuse_nul("a command, a shell or a variable", op.command, *here.shell, *variables)
+    targets = (mount.target for mount in (*op.cache, *op.secrets))
+    _refuse_nul("a path or a user", here.workdir, *targets, *_names(here.user))
     return step.Run(
         input=root,
         command=op.command,
@@ -187,6 +191,15 @@ def _run(root: StepId, here: _Context, op: ast.Run) -> step.Run:
         ),
         secrets=tuple(SecretMount(mount.id, posixpath.join(here.workdir, mount.target)) for mount in op.secrets),
     )
+
+
+def _refuse_nul(what: str, *texts: str) -> None:
+    if any("\0" in text for text in texts):
+        raise InputError(f"{what} holds a NUL, which no program can be given")
+
+
+def _names(user: step.User) -> tuple[str, ...]:
+    return (user.name,) if isinstance(user, step.Named) else ()
 
 
 def _at(job: Job, at: At, error: InputError) -> SpecError:

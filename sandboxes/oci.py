@@ -44,6 +44,8 @@ _MOUNTS = (
     ("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
 )
 
+_MOUNT = "/bin/mount"
+
 _HOSTS = Mount("/etc/hosts", Data(HOSTS), readonly=True)
 _RESOLVER = Mount("/etc/resolv.conf", Bind("/etc/resolv.conf"), readonly=True)
 
@@ -67,18 +69,18 @@ class Oci:
 
     def launch(self, command: Command, root: Root, scratch: str) -> Launch:
         bundle = f"{scratch}/bundle"
+        argv = (self.runtime, "--root", f"{scratch}/state", *_OPTIONS[self.runtime], "run", "--bundle", bundle, "step")
         brought = (_HOSTS, *((_RESOLVER,) if command.host_network else ()), *command.mounts)
         staged = tuple((mount, f"{scratch}/mounts/{number}") for number, mount in enumerate(brought))
-        config = json.dumps(_config(command, staged, self.machine)).encode()
+        config = _config(command, staged, self.machine)
+        if self.runtime == "crun":
+            config["hooks"] = _nodev_again(f"{bundle}/rootfs")
         return Launch(
-            process=Exec(
-                (self.runtime, "--root", f"{scratch}/state", *_OPTIONS[self.runtime], "run", "--bundle", bundle, "step"),
-                env=(("PATH", self.path),),
-            ),
+            process=Exec(argv, env=(("PATH", self.path),)),
             world=_WORLD,
             mounts=(
                 Mount(scratch, Pseudo("tmpfs", (("mode", "0700"),))),
-                Mount(f"{bundle}/config.json", Data(config, mode=0o400), readonly=True),
+                Mount(f"{bundle}/config.json", Data(json.dumps(config).encode(), mode=0o400), readonly=True),
                 Mount(f"{bundle}/rootfs", root, nosuid=False),
                 *(replace(mount, target=place) for mount, place in staged),
             ),
@@ -88,6 +90,8 @@ class Oci:
         if os.geteuid() != 0:
             raise SandboxError("the oci sandbox needs root", hint="Run stepwood as root")
         process.find(self.runtime)
+        if self.runtime == "crun":
+            process.find(_MOUNT)
 
 
 def _config(command: Command, staged: tuple[tuple[Mount, str], ...], machine: str) -> Json:
@@ -136,6 +140,15 @@ def _bind(mount: Mount, place: str) -> Json:
     flags = {"ro": mount.readonly, "nosuid": mount.nosuid, "nodev": mount.nodev, "noexec": mount.noexec}
     options = ["rbind", "rprivate", *(flag for flag, wanted in flags.items() if wanted)]
     return {"destination": mount.target, "type": "bind", "source": place, "options": options}
+
+
+def _nodev_again(rootfs: str) -> Json:
+    """crun binds the root onto itself and drops the flags it has, so a device node of an image could be opened.
+
+    A hook must read its standard input to the end: where it ends first, crun's write to it fails, and with it the step.
+    """
+    script = f'while read -r _; do :; done; exec {_MOUNT} -n -o remount,bind,nodev "$0"'
+    return {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", script, rootfs]}]}
 
 
 def _no_device_nodes() -> Iterator[Json]:

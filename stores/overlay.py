@@ -54,7 +54,8 @@ class _Overlay:
             # The newest layer of the run is still where the draft is.
             paths = [self._folder / layer["path"] for layer in chain[-run:-1]] + [layer]
             flat = snapshot / "flat"
-            squash.join(paths, flat)
+            below = [self._folder / path for path in ("scaffold", *(layer["path"] for layer in chain[:-run]))]
+            squash.join(paths, flat, below)
             level = 1 + max(layer["level"] for layer in chain[-run:])
             chain[-run:] = [{"path": f"snapshots/{id}/flat", "entries": squash.measure(flat)[0], "level": level}]
         return {"layers": chain, "bytes": size}
@@ -82,7 +83,7 @@ class _Overlay:
             os.rename(layer, cache / name)
             return [*(os.path.basename(path) for path in current), name]
         flat = copy / "flat"
-        squash.join([*(Path(path) for path in current), layer], flat)
+        squash.join([*(Path(path) for path in current), layer], flat, [])
         os.rename(flat, cache / name)
         return [name]
 

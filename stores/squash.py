@@ -19,7 +19,7 @@ def measure(layer: Path) -> tuple[int, int]:
     entries = size = 0
     folders = [os.fspath(layer)]
     while folders:
-        for entry in os.scandir(folders.pop()):
+        for entry in list(os.scandir(folders.pop())):
             entries += 1
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
@@ -44,36 +44,70 @@ def dressed_alike(one: Path, other: Path) -> bool:
     return dress(one) == dress(other)
 
 
-def join(layers: Sequence[Path], target: Path) -> None:
-    """Make `target`, a new folder that looks, as one layer, like `layers` from bottom to top. Whiteouts stay:
-    what they hide may be in a layer below these."""
+def join(layers: Sequence[Path], target: Path, below: Sequence[Path]) -> None:
+    """Make `target`, a new folder that looks, as one layer over `below`, like `layers`; both from bottom to top.
+
+    A whiteout stays where it hides something. Elsewhere it must go: overlayfs lists a folder that only one
+    layer has as it is, whiteouts and all.
+    """
     os.mkdir(target)
+    joining = _Joining(below)
     for layer in layers:
-        _lay(os.fspath(layer), os.fspath(target))
+        joining.lay(os.fspath(layer), os.fspath(target), "", alone=False)
 
 
-def _lay(source: str, target: str) -> None:
-    for entry in list(os.scandir(source)):
-        place = f"{target}/{entry.name}"
-        there = _kind(place)
-        if entry.is_dir(follow_symlinks=False):
-            opaque = _is_opaque(entry.path)
-            if there is None:
-                os.mkdir(place)
-            elif opaque or not stat.S_ISDIR(there):
-                # A file or whiteout hides what is below it. The kernel need not make a folder opaque that comes
-                # over a whiteout of another layer; in one layer only opacity can say it.
-                _remove(place, there)
-                os.mkdir(place)
-                opaque = True
-            _lay(entry.path, place)
-            if opaque:
-                os.setxattr(place, _OPAQUE, b"y")
-        else:
-            if there is not None:
-                _remove(place, there)
-            os.link(entry.path, place, follow_symlinks=False)
-    _dress(source, target)
+class _Joining:
+    def __init__(self, below: Sequence[Path]) -> None:
+        self._below = {"": [os.fspath(layer) for layer in reversed(below)]}
+
+    def lay(self, source: str, target: str, path: str, *, alone: bool) -> None:
+        """Lay one layer's folder `path` over what is in the target. `alone`: it shows nothing of what is below."""
+        for entry in list(os.scandir(source)):
+            place, inside = f"{target}/{entry.name}", f"{path}/{entry.name}".lstrip("/")
+            there = _status(place)
+            if entry.is_dir(follow_symlinks=False):
+                opaque = _is_opaque(entry.path)
+                if there is None:
+                    os.mkdir(place)
+                elif opaque or not stat.S_ISDIR(there.st_mode):
+                    # A file or whiteout hides what is below it. The kernel need not make a folder opaque that
+                    # comes over a whiteout of another layer; in one layer only opacity can say it.
+                    _remove(place, there)
+                    os.mkdir(place)
+                    opaque = True
+                else:
+                    opaque = _is_opaque(place)
+                self.lay(entry.path, place, inside, alone=alone or opaque)
+                if opaque:
+                    os.setxattr(place, _OPAQUE, b"y")
+            else:
+                if there is not None:
+                    _remove(place, there)
+                if not _is_whiteout(entry.stat(follow_symlinks=False)) or (not alone and self._shows(inside)):
+                    os.link(entry.path, place, follow_symlinks=False)
+        _dress(source, target)
+
+    def _shows(self, path: str) -> bool:
+        """Whether there is something at a path in what is below."""
+        folder, _, name = path.rpartition("/")
+        found = (_status(f"{below}/{name}") for below in self._folders(folder))
+        return not _is_whiteout(next((status for status in found if status is not None), None))
+
+    def _folders(self, path: str) -> list[str]:
+        """The folders that are merged at a path in what is below, the topmost first."""
+        if path not in self._below:
+            above, _, name = path.rpartition("/")
+            merged = self._below[path] = []
+            for folder in self._folders(above):
+                status = _status(f"{folder}/{name}")
+                if status is None:
+                    continue
+                if not stat.S_ISDIR(status.st_mode):
+                    break
+                merged.append(f"{folder}/{name}")
+                if _is_opaque(merged[-1]):
+                    break
+        return self._below[path]
 
 
 def _dress(source: str, target: str) -> None:
@@ -95,11 +129,16 @@ def _xattrs(folder: str | Path) -> list[str]:
     return [name for name in os.listxattr(folder) if not name.startswith("trusted.overlay.")]
 
 
-def _kind(path: str) -> int | None:
+def _status(path: str) -> os.stat_result | None:
     try:
-        return os.lstat(path).st_mode
+        return os.lstat(path)
     except FileNotFoundError:
         return None
+
+
+def _is_whiteout(status: os.stat_result | None) -> bool:
+    """Whether a status says that nothing is there."""
+    return status is None or (stat.S_ISCHR(status.st_mode) and status.st_rdev == 0)
 
 
 def _is_opaque(folder: str) -> bool:
@@ -109,8 +148,8 @@ def _is_opaque(folder: str) -> bool:
         return False
 
 
-def _remove(path: str, mode: int) -> None:
-    if stat.S_ISDIR(mode):
+def _remove(path: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
         shutil.rmtree(path)
     else:
         os.unlink(path)

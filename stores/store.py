@@ -4,7 +4,8 @@ The contract, which `tests/stores/` holds every driver to:
 
 *Drafts.* `with store.draft(id, inputs) as draft:` gives a root that starts as what the inputs left
 (empty without inputs). Only `draft.commit(meta)` publishes it, at most once; leaving the block in any
-other way discards it, or, after `draft.keep()`, sets the tree aside. Publishing is one rename with
+other way discards it, or, after `draft.keep()`, sets the tree aside. A draft's root is mounted by one launch
+only (the upper of a volatile overlay cannot be mounted twice), and so is a cache's. Publishing is one rename with
 the metadata before it, so a snapshot is whole or absent whenever the process is killed. Publishing an
 id that exists already keeps the one that is there and discards the draft.
 

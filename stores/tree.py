@@ -125,7 +125,10 @@ class TreeStore:
     def meta(self, id: str) -> Meta:
         if id not in self._metas:
             try:
-                self._metas[id] = json.loads((self._snapshots / id / META).read_bytes())
+                found = json.loads((self._snapshots / id / META).read_bytes())
+                if not isinstance(found, dict) or not isinstance(found.get("store"), dict):
+                    raise ValueError("no metadata of a snapshot")
+                self._metas[id] = found
             except FileNotFoundError:
                 raise KeyError(id) from None
             except ValueError as error:
@@ -329,11 +332,12 @@ class TreeStore:
         for id in sorted(present):
             try:
                 meta = self.meta(id)
-            except (KeyError, StoreError):
+                missing_parts = self._missing_parts(meta)
+            except (KeyError, TypeError, StoreError):
                 found.append(f"{id}: its metadata is missing or cannot be read")
                 continue
             found += [f"{id}: its input {input} is not there" for input in _inputs(meta) if input not in present]
-            found += [f"{id}: {missing} is not there" for missing in self._missing_parts(meta)]
+            found += [f"{id}: {missing} is not there" for missing in missing_parts]
         return found
 
     def _missing_parts(self, meta: Meta) -> list[str]:
@@ -436,7 +440,7 @@ class TreeStore:
         for id in present:
             try:
                 stamp = self.meta(id)["store"]
-                assert isinstance(stamp, dict)
+                assert isinstance(stamp, dict), "meta() looked"
                 if not self._covered(stamp, synced):
                     lost.add(id)
             except (KeyError, StoreError):

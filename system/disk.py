@@ -82,7 +82,10 @@ def usage(folder: Path) -> int:
         except OSError:
             continue  # gone meanwhile
         for entry in entries:
-            info = entry.stat(follow_symlinks=False)
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
             elif info.st_nlink > 1:

@@ -15,6 +15,7 @@ DEBIAN_PACKAGES = {
     "skopeo": "skopeo",
     "runc": "runc",
     "crun": "crun",
+    "/bin/mount": "mount",
     "tar": "tar",
     "cp": "coreutils",
     "xz": "xz-utils",

@@ -34,7 +34,7 @@ NOT_FOUND = 127
 
 @dataclass(slots=True)
 class Furnished:
-    """A world in wait: mounts ready to be moved below a root, as (target, is a folder, descriptor)."""
+    """A world in wait: detached mounts to attach below a root, as (target, is a folder, descriptor)."""
 
     world: World
     mounts: list[tuple[str, bool, int]]
@@ -79,7 +79,7 @@ def furnish(world: World, network: int | None, stage: mounts.Stage) -> Furnished
         elif isinstance(mount.source, Pseudo):
             place = standing[mount.target] = next(places)
             sys.move_mount(source, sys.AT_FDCWD, place.encode())
-            ready.append((mount.target, True, source))
+            os.close(source)
             if world.devices and mount.target == "/dev":
                 _fill_dev(place)
         else:
@@ -88,7 +88,9 @@ def furnish(world: World, network: int | None, stage: mounts.Stage) -> Furnished
         _mask(at(path), stage.empty)
     for path in world.readonly:
         _make_readonly(at(path))
-    return Furnished(world, ready)
+    # Detached again, with all that stands on them, so that the old root can be gone before a target is looked up.
+    trees = [(target, True, mounts.detach(place)) for target, place in standing.items()]
+    return Furnished(world, trees + ready)
 
 
 def run(launch: Launch, furnished: Furnished, descriptors: list[int], stage: mounts.Stage) -> NoReturn:
@@ -100,12 +102,11 @@ def run(launch: Launch, furnished: Furnished, descriptors: list[int], stage: mou
         sys.move_mount(root, sys.AT_FDCWD, os.fsencode(stage.root))
         sys.pivot_root(root)
         os.close(root)
-    for target, folder, mount in [*furnished.mounts, *sources]:
-        mounts.attach(mount, target, folder=folder)
-    if launch.root is not None:
-        # Only now: the world's mounts stood below the old root.
+        # Before any target is looked up: the old root lies on top of the new one, where a link to `/..` finds it.
         sys.umount(b".")
         os.chdir("/")
+    for target, folder, mount in [*furnished.mounts, *sources]:
+        mounts.attach(mount, target, folder=folder)
     for number in range(3):
         os.dup2(descriptors[number], number)
     match launch.process:
@@ -164,14 +165,24 @@ def _exec(launch: Launch, program: Exec, world: World) -> NoReturn:
             os.setresgid(user.gid, user.gid, user.gid)
             os.setresuid(user.uid, user.uid, user.uid)
         sys.die_with_parent()
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, and exec would hand that on
-            signal.signal(number, signal.SIG_DFL)
+        _default_signals()
         os.execvpe(program.argv[0], program.argv, env)  # noqa: S606 - to be that program is the point
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         name = getattr(error, "filename", None) or program.argv[0]
         reason = getattr(error, "strerror", None) or str(error)
-        os.write(2, os.fsencode(f"stepwood: cannot start {name}: {reason}\n"))
+        os.write(2, os.fsencode(f"stepwood: cannot start {os.fsdecode(name)}: {reason}\n"))
         os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else CANNOT_START)
+
+
+def _default_signals() -> None:
+    """Ignore and block no signal: exec would hand that on, and a shell cannot trap what it was started to ignore.
+
+    Python ignores SIGPIPE and SIGXFSZ, the helper SIGTERM, and who started the engine perhaps more.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _enter(program: Exec) -> None:

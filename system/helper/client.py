@@ -71,7 +71,7 @@ class Started:
             return self._exit
         trouble: MachineError | InputError | None = None
         while True:
-            if timeout is not None and not select.select([self._control], [], [], timeout)[0]:
+            if timeout is not None and not self._readable(timeout):
                 raise TimeoutError
             try:
                 message = self._control.recv(65536)
@@ -91,6 +91,11 @@ class Started:
                     trouble = InputError(text)
                 case ("failed", number, reason, where):
                     trouble = _trouble(number, reason, where)
+
+    def _readable(self, timeout: float) -> bool:
+        poll = select.poll()  # select(2) refuses descriptors from 1024 on
+        poll.register(self._control, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
 
     def close(self) -> None:
         """Forget the process; if it still runs, it is killed."""

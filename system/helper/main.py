@@ -91,8 +91,10 @@ class Loop:
             wanted = next((world for world, child in self._waiting.items() if child is None), None)
             events = self._poll.poll(-1 if wanted is None else 0)
             if wanted is not None and not events:
-                with contextlib.suppress(OSError):  # the launch that needs it will say so
+                try:
                     self._waiting[wanted] = self._furnish(wanted)
+                except OSError:  # the launch that needs it will say so
+                    del self._waiting[wanted]
             for descriptor, _ in events:
                 if descriptor in self._by_pidfd:
                     self._reap(self._by_pidfd[descriptor])
@@ -145,11 +147,16 @@ class Loop:
 
     def _start(self, world: bytes, launch: bytes, descriptors: list[int]) -> None:
         control = socket.socket(fileno=descriptors[0])
+        waiting = None
         try:
             waiting = self._waiting.get(world) or self._furnish(world)
             self._waiting[world] = None
             wire.send(waiting.door, b"", launch, descriptors)
         except OSError as error:
+            if waiting is not None:  # it died in wait
+                signal.pidfd_send_signal(waiting.pidfd, signal.SIGKILL)
+                self._bury(waiting)
+                waiting.door.close()
             _report(control, error)
             control.close()
             return
@@ -181,35 +188,40 @@ class Loop:
             self._poll.unregister(descriptor)
 
     def _reap(self, running: Running) -> None:
-        # The kernel reaps a pid namespace's init last, so when this returns nothing of the step is left.
-        _, status, usage = os.wait4(running.pid, 0)
+        status, usage = self._bury(running)
         code = os.waitstatus_to_exitcode(status)
         cpu = usage.ru_utime + usage.ru_stime
         _send(running.control, ("exit", code if code >= 0 else 128 - code, usage.ru_maxrss * 1024, cpu))
         del self._by_pidfd[running.pidfd], self._by_control[running.control.fileno()]
-        self._forget(running.pidfd)
         self._forget(running.control.fileno())
-        os.close(running.pidfd)
         running.control.close()
-        if running.network is not None:
-            self._networks.give_back(running.network)
+
+    def _bury(self, gone: Waiting | Running) -> tuple[int, resource.struct_rusage]:
+        """Reap a child that has ended, and take back what it was lent."""
+        # The kernel reaps a pid namespace's init last, so when this returns nothing of the step is left.
+        _, status, usage = os.wait4(gone.pid, 0)
+        self._forget(gone.pidfd)
+        os.close(gone.pidfd)
+        if gone.network is not None:
+            self._networks.give_back(gone.network)
+        return status, usage
 
 
 def terminate(root: int) -> None:
-    """TERM to a step's whole tree. Its first process is a namespace's init, to which the kernel delivers no signal
-    that it does not handle: where nothing else is left and it handles no TERM, it is killed."""
-    tree = descendants(root)
-    for pid in tree:
-        try:
+    """TERM to a step's whole tree. To a namespace's init the kernel delivers no signal that it does not handle:
+    where one has nothing below it and handles no TERM, it is killed. Under a runtime there are two."""
+    children = descendants(root)
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
-    if len(tree) == 1 and not handles_term(root):
-        os.kill(root, signal.SIGKILL)
+    for pid, below in children.items():
+        if not below and deaf_init(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
-def descendants(root: int) -> list[int]:
-    """A process and all below it, by the parents that /proc tells."""
+def descendants(root: int) -> dict[int, list[int]]:
+    """A process and all below it, each with its children, by the parents that /proc tells."""
     parents: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdecimal():
@@ -222,14 +234,18 @@ def descendants(root: int) -> list[int]:
     tree = [root]
     for pid in tree:
         tree += parents.get(pid, [])
-    return tree
+    return {pid: parents.get(pid, []) for pid in tree}
 
 
-def handles_term(pid: int) -> bool:
-    """Whether a process catches TERM (`SigCgt`, proc(5))."""
-    with open(f"/proc/{pid}/status") as file:
-        caught = next(line.split()[1] for line in file if line.startswith("SigCgt"))
-    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+def deaf_init(pid: int) -> bool:
+    """Whether a process is PID 1 of its own pid namespace and does not catch TERM (`NSpid`, `SigCgt`, proc(5))."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            status = dict(line.split(":", 1) for line in file)
+    except OSError:
+        return False
+    caught = int(status["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1
+    return status["NSpid"].split()[-1] == "1" and not caught
 
 
 def _report(control: socket.socket, error: BaseException) -> None:

@@ -72,7 +72,10 @@ def overlay_by_page(layers: Layers, attributes: int, place: str) -> int:
     options += [f"{key}={value}" for key, value in OVERLAY_OPTIONS]
     if layers.upper is not None:
         options += [f"upperdir={layers.upper}", f"workdir={layers.work}", "volatile"]
-    sys.mount(b"overlay", place.encode(), b"overlay", 0, os.fsencode(",".join(options)))
+    page = os.fsencode(",".join(options))
+    if len(page) >= 4096:  # the kernel would cut it off, and might mount what is left
+        raise OSError(errno.E2BIG, "too many layers for one mount", "overlay")
+    sys.mount(b"overlay", place.encode(), b"overlay", 0, page)
     mount = sys.open_tree(sys.AT_FDCWD, place.encode(), CLONE)
     sys.umount(place.encode())
     if attributes:
@@ -155,16 +158,24 @@ def _write(path: str, data: Data) -> None:
         os.fchmod(descriptor, data.mode)
 
 
+def detach(place: str) -> int:
+    """The mount that stands at a place, with all below it, as one detached tree."""
+    tree = sys.open_tree(sys.AT_FDCWD, os.fsencode(place), CLONE | sys.AT_RECURSIVE)
+    sys.umount(os.fsencode(place))
+    return tree
+
+
 def attach(mount: int, target: str, *, folder: bool) -> None:
-    """Attach a detached mount below the current root, making a missing mount point."""
-    path = os.fsencode(target)
+    """Attach a detached mount below the current root, making a missing mount point: where the target is a
+    link to nowhere, what it names."""
     try:
-        sys.move_mount(mount, sys.AT_FDCWD, path)
+        sys.move_mount(mount, sys.AT_FDCWD, os.fsencode(target))
     except FileNotFoundError:
+        target = os.path.realpath(target)
         os.makedirs(target if folder else os.path.dirname(target), mode=0o755, exist_ok=True)
         if not folder:
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-        sys.move_mount(mount, sys.AT_FDCWD, path)
+        sys.move_mount(mount, sys.AT_FDCWD, os.fsencode(target))
     os.close(mount)
 
 
