@@ -111,7 +111,7 @@ class Worker:
                 with _piped(log) as output:
                     self.fetch(base, draft.root, draft.scratch, self.helper, output)
             case Copy() as action:
-                owner = self._resolve(action.owner, draft.root)
+                owner = self._resolve(action.owner, self.store.view(action.input))
                 view = self.store.view(action.source.step) if isinstance(action.source, FromStep) else None
                 with _piped(log) as output:
                     copy.copy(action, draft.root, view, owner, self.helper, output)
@@ -120,7 +120,7 @@ class Worker:
         return launch.Exit(0, 0, 0.0)
 
     def _run(self, run: Run, draft: Draft, log: Log) -> launch.Exit:
-        user = self._resolve(run.user, draft.root)
+        user = self._resolve(run.user, self.store.view(run.input))
         secrets = [self._secret(secret.name, secret.target, user) for secret in run.secrets]
         with ExitStack() as held:
             caches = []
@@ -166,7 +166,7 @@ class Worker:
         return Mount(target, Data(content, mode=0o400, uid=user.uid, gid=user.gid), readonly=True)
 
     def _resolve(self, user: User, root: Root) -> launch.Ids:
-        """Whom a user is in a root, by the root's own passwd file."""
+        """Whom a user is in a root, by the root's own passwd file. A draft can be mounted only once, so not in that."""
         match user:
             case Ids(uid=uid, gid=gid):
                 return launch.Ids(uid, gid)

@@ -1,0 +1,109 @@
+# Stepwood: everything from a fresh Debian or Ubuntu machine with Python >= 3.11, make and apt.
+#
+#   make demo       build three small programs from Debian's source archive, then again, all cached
+#   make test       ruff, mypy, import-linter and every test, at small counts
+#   make test-all   the same with the full counts
+#   make bench      the figures
+#   make grammar    write grammar/table.py anew after a change of grammar/spec.lark
+#   make clean      remove what these made here (not the store)
+#
+# Run as root: steps get namespaces and mounts of their own. Tools that are missing are installed with apt.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+# The system's own first: some tests start it as another user, who may not read one in root's home.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+JUNIT := build/junit.xml
+
+# What a Debian base of this machine's own release is; on another release its apt settings would not fit.
+SUITE ?= $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+BASE ?= debian=debootstrap:$(SUITE)?include=gcc,libc6-dev,make,xz-utils
+# Empty: the default store, in the user's state folder.
+STORE ?=
+BUILD := $(BIN)/stepwood build specs/demo-*.spec --base '$(BASE)' $(if $(STORE),--store '$(STORE)')
+
+# A program that is looked for, and the package that brings it.
+TOOLS := mmdebstrap:mmdebstrap runc:runc crun:crun skopeo:skopeo docker-registry:docker-registry bwrap:bubblewrap \
+	xz:xz-utils zstd:zstd rsync:rsync gcc:gcc
+
+.PHONY: help demo test test-all lint bench grammar clean tools
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+# Tools. A registry that is installed here must not start as a service: policy-rc.d says so while apt runs.
+tools:
+	@export PATH="$$PATH:/usr/sbin:/sbin"
+	test -n "$(PYTHON)" || { echo "There is no Python 3.11 or newer: install one, or name it with PYTHON=." >&2; exit 3; }
+	missing=()
+	for pair in $(TOOLS); do command -v "$${pair%%:*}" >/dev/null || missing+=("$${pair##*:}"); done
+	if ! box=$$(command -v busybox) || ldd "$$box" >/dev/null 2>&1; then missing+=(busybox-static); fi
+	test -e /usr/include/stdio.h || missing+=(libc6-dev)
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| missing+=("$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
+	if [ "$${#missing[@]}" -gt 0 ]; then
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+			echo "Missing here: $${missing[*]}. Run make as root on Debian or Ubuntu, or install them." >&2; exit 3
+		fi
+		echo "Installing $${missing[*]}"
+		if [ ! -e /usr/sbin/policy-rc.d ]; then
+			trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+			printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
+		fi
+		export DEBIAN_FRONTEND=noninteractive
+		install() { apt-get install -y -q --no-install-recommends "$${missing[@]}" </dev/null; }
+		# The lists of a fresh machine may be empty or old.
+		install || { apt-get update -q </dev/null; install; }
+	fi
+
+$(READY): pyproject.toml constraints.txt | tools
+	@$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,lint]' </dev/null
+	touch $@
+
+demo: $(READY)
+	@echo "Three jobs on one Debian base; what they share runs once. The first run makes the base:"
+	time $(BUILD) -q
+	echo; echo "The same again, all cached:"
+	time $(BUILD) -q
+	printf '%s\n' "" "What next:" \
+		"  . $(BIN)/activate" \
+		"  stepwood ls                                 # what ran" \
+		"  stepwood log demo-figlet                    # what its last step printed" \
+		"  stepwood show demo-hello                    # its last step and every attempt" \
+		"  stepwood plan specs/*.spec --base '$(BASE)'" \
+		"  docs/tutorial.md                            # the first spec of your own"
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+# Every test must run: one that is skipped fails the run. `long` marks what only the full counts need.
+test: lint
+	@mkdir -p build; rm -f $(JUNIT)
+	$(BIN)/pytest -q -rs -p no:cacheprovider --strict-markers -m 'not long' --junitxml=$(JUNIT) </dev/null
+	grep -q ' skipped="0"' $(JUNIT) || { echo "Some tests were skipped: see above" >&2; exit 1; }
+
+test-all: lint
+	@mkdir -p build; rm -f $(JUNIT)
+	export STEPWOOD_LONG=1 HYPOTHESIS_PROFILE=long
+	$(BIN)/pytest -rs -p no:cacheprovider --strict-markers --timeout=3600 --junitxml=$(JUNIT) </dev/null
+	grep -q ' skipped="0"' $(JUNIT) || { echo "Some tests were skipped: see above" >&2; exit 1; }
+
+bench: $(READY)
+	@$(BIN)/python bench/planning.py
+	$(BIN)/python bench/steps.py
+
+grammar: $(READY)
+	@$(BIN)/python -m grammar.renew
+
+clean:
+	@rm -rf $(VENV) build *.egg-info

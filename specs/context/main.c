@@ -1,0 +1,6 @@
+#include "greet.h"
+
+int main(void) {
+    greet("Stepwood");
+    return 0;
+}

@@ -1,0 +1,94 @@
+"""What README, docs/ and the samples claim is so: links, commands, settings, the example and its plan."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.schema import MIGRATIONS
+from grammar.parser import decode, parse
+from grammar.printer import format_op
+from grammar.remarks import format_text
+from stepwood.cli import COMMANDS, LATER
+
+PROJECT = Path(__file__).parents[2]
+PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
+SAMPLES = sorted((PROJECT / "specs").glob("*.spec"))
+
+
+def named(file: Path) -> str:
+    return str(file.relative_to(PROJECT))
+
+
+def page(name: str) -> str:
+    return (PROJECT / name).read_text()
+
+
+@pytest.mark.parametrize("file", PAGES, ids=named)
+def test_links_lead_somewhere(file: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read_text()):
+        assert (file.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("file", PAGES, ids=named)
+def test_no_page_names_a_machine(file: Path) -> None:
+    assert not re.search(r"https?://|(?<![\w.])/(?:home|root|work)/", file.read_text())
+
+
+def test_every_page_can_be_reached() -> None:
+    index = page("docs/index.md")
+    pages = {str(file.relative_to(PROJECT / "docs")) for file in PAGES if file.is_relative_to(PROJECT / "docs")}
+    assert {name for name in pages if f"({name})" not in index} == {"index.md"}
+
+
+def test_the_reference_lists_the_commands() -> None:
+    text = page("docs/reference/cli.md")
+    table = text.partition("| command | what it does |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)", table, re.M) == list(COMMANDS)
+    assert set(re.findall(r"`(\w+)`", text.partition("Named, but not there yet")[2].partition("\n")[0])) == set(LATER)
+    assert set(re.findall(r"`(\w+)`", page("README.md").partition("not there yet")[2].partition("\n")[0])) == set(LATER)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_reference_lists_the_options(command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "stepwood", command, "--help"], capture_output=True, check=True)
+    options = set(re.findall(r"(?<![\w/])(--[a-z-]+)", done.stdout.decode())) - {"--help"}
+    text = page("docs/reference/cli.md")
+    assert {option for option in options if option not in text} == set()
+
+
+def test_the_reference_of_the_index_names_every_table_and_column() -> None:
+    text = page("docs/reference/index.md")
+    sql = "\n".join(sql for _, sql in MIGRATIONS)
+    tables = re.findall(r"CREATE TABLE (\w+) \((.*?)^\)", sql, re.M | re.S)
+    assert tables
+    for name, body in tables:
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        assert [column for column in re.findall(r"^    ([a-z]\w*) ", body, re.M) if f"`{column}`" not in row] == []
+    assert all(f"`{view}`" in text for view in re.findall(r"CREATE VIEW (\w+)", sql))
+
+
+def test_the_example_of_the_readme_and_its_plan() -> None:
+    text = page("README.md")
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
+    example = next(block for block in blocks if block.startswith("((build tool"))
+    spec = parse(example, file="README.md")
+    assert format_text(example, file="README.md") == example
+    plan = next(block for block in blocks if block.startswith("first: "))
+    ops = [*spec.builds[0].spec.ops, *spec.ops]
+    steps = [format_op(op) for op in ops if type(op).__name__ in ("Copy", "Run")]
+    assert re.findall(r"^  \w+ +[0-9a-f]{12} (.*)$", plan, re.M)[1:] == steps
+
+
+@pytest.mark.parametrize("file", SAMPLES, ids=named)
+def test_samples_are_canonical(file: Path) -> None:
+    text = decode(file.read_bytes())
+    assert format_text(text, file=file.name) == text
+
+
+def test_there_are_enough_samples() -> None:
+    assert len(SAMPLES) >= 8

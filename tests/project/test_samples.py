@@ -1,0 +1,67 @@
+"""Every sample of specs/ is built on a Debian base, with its jobs side by side; then nothing is left to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SPECS = Path(__file__).parents[2] / "specs"
+SAMPLES = sorted(SPECS.glob("*.spec"))
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.debian,
+    pytest.mark.tool("mmdebstrap"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.timeout(900),
+]
+
+
+def stepwood(*arguments: str | Path, code: int = 0) -> bytes:
+    done = subprocess.run(
+        [sys.executable, "-m", "stepwood", *arguments], capture_output=True, stdin=subprocess.DEVNULL, check=False
+    )
+    assert done.returncode == code, done.stderr.decode()[-4000:] + done.stdout.decode()[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The store, and Debian as this machine's release has it: another's archive it may not know."""
+    folder = tmp_path_factory.mktemp("samples")
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    base = f"debian=debootstrap:{suite}?include=gcc,libc6-dev,make,xz-utils"
+    return ["--store", f"overlay:{folder / 'store'}", "--base", base]
+
+
+def events(output: bytes, kind: str) -> list[dict[str, Any]]:
+    return [event for event in map(json.loads, output.splitlines()) if event["event"] == kind]
+
+
+def test_samples_are_built_and_then_cached(options: list[str], tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("a sample's secret")
+    command = ["build", *SAMPLES, *options, "--secret", f"token={secret}", "--json"]
+
+    first = stepwood(*command)
+    assert {job["name"]: job["outcome"] for job in events(first, "job")} == {file.stem: "built" for file in SAMPLES}
+    said = "".join(event["text"] for event in events(first, "log"))
+    assert "Hello from a snapshot" in said
+    assert "hello from Stepwood" in said
+
+    plan = json.loads(stepwood("plan", *SAMPLES, *options, "--format=json"))
+    assert plan["totals"]["jobs"] == len(SAMPLES)
+    assert plan["totals"]["to_run"] == 0
+    demos = [set(job["steps"]) for job in plan["jobs"] if job["name"].startswith("demo-")]
+    assert len(demos) == 3
+    assert len(set.intersection(*demos)) == 2  # the base and the fetch
+
+    again = stepwood(*command)
+    assert {job["outcome"] for job in events(again, "job")} == {"cached"}
