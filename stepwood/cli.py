@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -52,6 +54,14 @@ class Lazy(click.Group):
         command: click.Command = getattr(import_module(f"stepwood.commands.{COMMANDS[cmd_name]}"), cmd_name)
         return command
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _gone_reader():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _gone_reader():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, HELP[name]) for name in COMMANDS])
@@ -84,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         result = stepwood.main(arguments, prog_name="stepwood", standalone_mode=False)
         code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
     except StepwoodError as error:
         code = _failed(str(error), error.exit_code, arguments)
     except click.exceptions.Exit as error:
@@ -104,6 +115,15 @@ def main(argv: list[str] | None = None) -> None:
         text = f"a fault of Stepwood: {type(error).__name__}: {error}\n`stepwood --debug …` shows where"
         code = _failed(text, 3, arguments)
     sys.exit(code)
+
+
+@contextmanager
+def _gone_reader() -> Iterator[None]:
+    """Output that nobody reads any more ends a command well; click would make it exit with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise click.exceptions.Exit(0) from None
 
 
 def _failed(text: str, code: int, arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ The output of steps goes to standard output, what Stepwood itself says to standa
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import TextIO
 
 from engine.dag import Dag
 from engine.events import BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
@@ -23,7 +25,17 @@ SHORT = 12
 
 def say(text: str) -> None:
     """One line of Stepwood's own, to standard error."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        _mute(sys.stderr)
+
+
+def _mute(stream: TextIO) -> None:
+    """Whoever read it has gone (`| head`): a build goes on without a word."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def on_terminal() -> bool:
@@ -89,8 +101,11 @@ class Plain:
             self._output(id, b"\n")
 
     def _write(self, data: bytes) -> None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            _mute(sys.stdout)
 
     def _line(self, text: str) -> None:
         say(text)
@@ -151,16 +166,23 @@ class Json:
 
     def __init__(self, dag: Dag) -> None:
         self._dag = dag
+        self._decoders: dict[str, codecs.IncrementalDecoder] = {}
+        """A piece of a log may end inside a character."""
 
     def __call__(self, event: Event) -> None:
         match event:
             case Started(id=id):
                 self._emit("start", id=id, op=self._dag[id].op)
             case Output(id=id, data=data):
-                self._emit("log", id=id, text=data.decode(errors="replace"))
+                if id not in self._decoders:
+                    self._decoders[id] = codecs.getincrementaldecoder("utf-8")("replace")
+                if text := self._decoders[id].decode(data):
+                    self._emit("log", id=id, text=text)
             case Retried(id=id, attempt=attempt, cause=cause, message=message):
                 self._emit("retry", id=id, attempt=attempt, cause=cause, message=message)
             case Ended(id=id, outcome=outcome, seconds=seconds, attempts=attempts, log=log):
+                if id in self._decoders and (text := self._decoders.pop(id).decode(b"", True)):
+                    self._emit("log", id=id, text=text)
                 failed = outcome if isinstance(outcome, Failed) else None
                 self._emit(
                     "finish",
@@ -181,8 +203,11 @@ class Json:
 
     def _emit(self, event: str, **fields: object) -> None:
         shown: Mapping[str, object] = {"event": event, "time": time.time(), **fields}
-        sys.stdout.write(json.dumps(shown) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(json.dumps(shown) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _mute(sys.stdout)
 
     def close(self) -> None:
         """Nothing to clean up."""

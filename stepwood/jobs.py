@@ -44,6 +44,8 @@ def _names(files: tuple[str, ...]) -> list[str]:
     short = ["stdin" if file == STDIN else Path(file).stem for file in files]
     twice = {name for name, count in Counter(short).items() if count > 1}
     names = [os.path.splitext(file)[0] if name in twice else name for file, name in zip(files, short, strict=True)]
+    twice = {name for name, count in Counter(names).items() if count > 1}
+    names = [file if name in twice else name for file, name in zip(files, names, strict=True)]
     for name, count in Counter(names).items():
         if count > 1:
             raise InputError(f"{name} is given {count} times")

@@ -108,7 +108,9 @@ class Loop:
         self._stopping = threading.Event()
         self._stops = 0
         self._killed_at: float | None = None
-        self._elsewhere: dict[StepId, None] = {}
+        self._looked_at = 0.0
+        self._elsewhere: dict[StepId, bool] = {}
+        """Steps that another process is making; whether its claim was given up at the last look."""
         self._jobs = _Jobs()
         self._causes: set[Cause] = set()
         self._began = time.time()
@@ -131,7 +133,8 @@ class Loop:
             try:
                 while not self._scheduler.finished:
                     self._start(threads, known)
-                    self._handle(self._next())
+                    if not self._scheduler.finished:  # known failures may have been all there was
+                        self._handle(self._next())
             except BaseException:
                 self._worker.helper.close()
                 raise
@@ -186,7 +189,7 @@ class Loop:
             nonlocal tries
             tries = number
             done = self._worker.attempt(step, number, lambda data: self._messages.put(Output(id, data)))
-            return _Done(id, done.outcome, started, time.monotonic() - begun, number, done.log)
+            return _Done(id, done.outcome, done.started, time.monotonic() - begun, number, done.log)
 
         def again(number: int, error: MachineError) -> None:
             self._messages.put(Retried(id, number, cause_of(error), error.message))
@@ -218,18 +221,19 @@ class Loop:
     # --- in the loop's thread
 
     def _next(self) -> _Message | None:
-        """The next message; None when it is time to look around."""
+        """The next message; None when it is time to look around, which a talkative step cannot put off."""
         if self._killed_at is None and not self._elsewhere:
             return self._messages.get()
+        wait = self._looked_at + ELSEWHERE - time.monotonic()
         try:
-            return self._messages.get(timeout=ELSEWHERE)
+            return self._messages.get(timeout=wait) if wait > 0 else None
         except queue.Empty:
             return None
 
     def _handle(self, message: _Message | None) -> None:
         match message:
             case _Done(id=id, outcome=None):
-                self._elsewhere[id] = None
+                self._elsewhere[id] = False
             case _Done():
                 self._ended(message)
             case _Stop():
@@ -243,6 +247,7 @@ class Loop:
                 self._look_around()
 
     def _look_around(self) -> None:
+        self._looked_at = time.monotonic()
         if self._killed_at is not None and time.monotonic() >= self._killed_at:
             self._worker.running.stop(kill=True)
             self._worker.helper.close()
@@ -252,19 +257,24 @@ class Loop:
                 del self._elsewhere[id]
                 self._ended(_Done(id, Cancelled(), time.time()))
                 continue
-            last = self._index.latest_attempt(id)
-            if last is not None and last.outcome == "failed" and last.started >= self._began:
-                del self._elsewhere[id]
-                self._ended(_Done(id, Failed(last.exit or 1, last.cause or "exit", last.seconds, last.message)))
+            claim = self._worker.store.claim(id)
+            if claim is None:
+                self._elsewhere[id] = False
                 continue
+            with claim:
+                pass
+            last = self._index.latest_attempt(id)
             if id in _Present(self._worker.store.meta):
                 del self._elsewhere[id]
                 self._ended(_Done(id, Cached(), time.time()))
-            elif (claim := self._worker.store.claim(id)) is not None:
-                with claim:
-                    pass
+            elif last is not None and last.outcome == "failed" and last.started + last.seconds >= self._began:
+                del self._elsewhere[id]
+                self._ended(_Done(id, Failed(last.exit or 1, last.cause or "exit", last.seconds, last.message)))
+            elif self._elsewhere[id]:
                 del self._elsewhere[id]
                 threading.Thread(target=self._work, args=(id,), daemon=True).start()
+            else:
+                self._elsewhere[id] = True  # a failure is recorded a moment after the claim is given up
 
     def _cached(self, id: StepId) -> None:
         if self._options.replay:

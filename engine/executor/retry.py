@@ -36,7 +36,8 @@ def retrying(attempt: Callable[[int], T], failed: Callable[[int, MachineError], 
 
     tries = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(TRIES),
-        wait=tenacity.wait_exponential_jitter(initial=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT),
+        wait=tenacity.wait_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT - FIRST_WAIT)
+        + tenacity.wait_random(0, FIRST_WAIT),
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, MachineError) and error.transient),
         before_sleep=told,
         sleep=sleep,

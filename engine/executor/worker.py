@@ -34,6 +34,7 @@ class Attempted:
 
     outcome: Built | Failed
     log: str | None
+    started: float
 
 
 class Running:
@@ -93,12 +94,12 @@ class Worker:
                 if ended.status:
                     if self.keep_failed:
                         draft.keep()
-                    return Attempted(Failed(ended.status, "exit", seconds), log.path)
+                    return Attempted(Failed(ended.status, "exit", seconds), log.path, started)
                 built = Built(seconds, None, ended.peak_memory)
                 row = Attempt.of(step.id, built, started=started, number=number, log=log.path)
                 draft.commit(to_meta(step, digest.fields(step.action), row))
                 size = self.store.meta(step.id).get("bytes")
-                return Attempted(replace(built, bytes=size if isinstance(size, int) else None), log.path)
+                return Attempted(replace(built, bytes=size if isinstance(size, int) else None), log.path, started)
         except (InputError, MachineError) as error:
             log.write(f"stepwood: {error}\n".encode(errors="surrogateescape"))
             raise

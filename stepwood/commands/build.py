@@ -75,7 +75,7 @@ def _secrets(pairs: tuple[str, ...]) -> dict[str, Path]:
         name, equals, path = pair.partition("=")
         if not equals or not name or not path:
             raise InputError(f'--secret takes ID=FILE, not "{pair}"')
-        if not os.access(path, os.R_OK):
+        if not os.access(path, os.R_OK) or os.path.isdir(path):
             raise InputError(f'the secret "{name}" cannot be read from {path}')
         values[name] = Path(path)
     return values

@@ -94,6 +94,8 @@ def fsck(rebuild_index: bool, config: Path | None, **shared: Any) -> int:
     for line in found:
         say(line)
     if rebuild_index:
+        if not store.folder.exists():
+            raise InputError(f"there is no store in {store.folder}")
         metas = []
         for id in sorted(store.ids()):
             try:

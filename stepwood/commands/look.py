@@ -99,9 +99,14 @@ def log(id: str, follow: bool, config: Path | None, **shared: Any) -> None:
             job = index.job_by_name(match.id)
             assert job is not None
             step = job.final
+        runs = _runs(store, step)
+        path = _running_log(store, index, step) if runs else _log_path(store, index, step)
+        if path is None and not runs and index.latest_attempt(step) is None:
+            raise InputError(f"step {step[:SHORT]} has never run, so it has no log")
         seen = 0
         while True:
-            path = _log_path(store, index, step)
+            runs = follow and _runs(store, step)  # asked before reading, so that the last words are read
+            path = path or (_running_log(store, index, step) if runs else _log_path(store, index, step))
             if path is not None and path.exists():
                 with path.open("rb") as file:
                     file.seek(seen)
@@ -109,20 +114,33 @@ def log(id: str, follow: bool, config: Path | None, **shared: Any) -> None:
                 seen += len(data)
                 sys.stdout.buffer.write(data)
                 sys.stdout.buffer.flush()
-            if not follow or store.claim(step) is not None:
+            if not runs:
                 break
             time.sleep(0.2)
-        if path is None and index.latest_attempt(step) is None:
-            raise InputError(f"step {step[:SHORT]} has never run, so it has no log")
+
+
+def _runs(store: Store, step: str) -> bool:
+    """Whether a process is making the step just now."""
+    if not (store.folder / "claims" / step).exists():
+        return False
+    claim = store.claim(step)
+    if claim is None:
+        return True
+    with claim:
+        return False
 
 
 def _log_path(store: Store, index: Index, step: str) -> Path | None:
-    """The log of the latest attempt, or of the one that runs now: a step's logs are named after its id."""
+    """The log of the latest attempt."""
     last = index.latest_attempt(step)
-    if last is not None and last.log is not None:
-        return store.folder / last.log
-    logs = sorted((store.folder / "logs").glob(f"{step}.*.log"), key=lambda path: path.stat().st_mtime)
-    return logs[-1] if logs else None
+    return store.folder / last.log if last is not None and last.log is not None else _running_log(store, index, step)
+
+
+def _running_log(store: Store, index: Index, step: str) -> Path | None:
+    """The newest log that no attempt has yet; a step's logs are named after its id."""
+    known = {store.folder / attempt.log for attempt in index.attempts(step) if attempt.log is not None}
+    logs = [path for path in (store.folder / "logs").glob(f"{step}.*.log") if path not in known]
+    return max(logs, key=lambda path: path.stat().st_mtime, default=None)
 
 
 @click.command()

@@ -54,4 +54,7 @@ def plan(
     if output is None:
         sys.stdout.write(text)
     else:
-        output.write_text(text, errors="surrogateescape")
+        try:
+            output.write_text(text, errors="surrogateescape")
+        except OSError as error:
+            raise InputError(f"cannot write {output}: {error.strerror}") from error
