@@ -120,6 +120,7 @@ class Terminal(Plain):
     def __init__(self, dag: Dag, *, quiet: bool) -> None:
         super().__init__(dag, quiet=quiet)
         self._running: dict[str, float] = {}
+        self._drawn = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
@@ -148,8 +149,10 @@ class Terminal(Plain):
                 self._draw()
 
     def _erase(self) -> None:
-        sys.stderr.write("\r\x1b[2K")
-        sys.stderr.flush()
+        if self._drawn:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._drawn = False
 
     def _draw(self) -> None:
         if not self._running:
@@ -159,6 +162,7 @@ class Terminal(Plain):
         steps = ", ".join(f"{self._dag[id].op} {now - since:.0f} s" for id, since in self._running.items())
         sys.stderr.write(f"[{self._ended}/{len(self._dag)}] {steps}"[: width - 1])
         sys.stderr.flush()
+        self._drawn = True
 
 
 class Json:

@@ -7,13 +7,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine import digest
 from engine.executor import copy
-from engine.executor.logs import Log
+from engine.executor.logs import CHUNK, Log
 from engine.outcome import Built, Failed
 from engine.records import Attempt, to_meta
 from engine.step import Base, Copy, FromStep, Ids, Run, Step, User
@@ -101,7 +101,8 @@ class Worker:
                 size = self.store.meta(step.id).get("bytes")
                 return Attempted(replace(built, bytes=size if isinstance(size, int) else None), log.path, started)
         except (InputError, MachineError) as error:
-            log.write(f"stepwood: {error}\n".encode(errors="surrogateescape"))
+            with suppress(MachineError):  # a full disk takes no log either
+                log.write(f"stepwood: {error}\n".encode(errors="surrogateescape"))
             raise
         finally:
             log.close()
@@ -195,13 +196,25 @@ class _piped:  # noqa: N801 - used as a context manager only
     def __init__(self, log: Log) -> None:
         self._log = log
         self._reader, self._writer = os.pipe()
-        self._thread = threading.Thread(target=log.drain, args=(self._reader,), daemon=True)
+        self._error: MachineError | None = None
+        self._thread = threading.Thread(target=self._drain, daemon=True)
 
     def __enter__(self) -> int:
         self._thread.start()
         return self._writer
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         os.close(self._writer)
         self._thread.join()
         os.close(self._reader)
+        if self._error is not None and kind is None:
+            raise self._error
+
+    def _drain(self) -> None:
+        """What cannot be logged is read all the same, so that no writer waits for ever."""
+        try:
+            self._log.drain(self._reader)
+        except MachineError as error:
+            self._error = error
+            while os.read(self._reader, CHUNK):
+                pass

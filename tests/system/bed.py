@@ -45,6 +45,10 @@ def make_base(program: Path, folder: Path) -> None:
     (folder / "base/etc").mkdir()
     (folder / "base/etc/passwd").write_text(PASSWD)
     (folder / "base/tmp").mkdir()
+    # A shell opens it for what it starts in the background, in worlds that bring no /dev.
+    (folder / "base/dev").mkdir()
+    (folder / "base/dev/null").touch()
+    (folder / "base/dev/null").chmod(0o666)
     (folder / "base/tmp").chmod(0o1777)
     shutil.copy(program, folder / "base/bin/busybox")
     applets = subprocess.run([program, "--list"], capture_output=True, text=True, check=True, timeout=10).stdout

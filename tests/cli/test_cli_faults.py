@@ -1,0 +1,166 @@
+"""What goes wrong from outside: ^C, kill -9, a full disk, a busy store. Nothing stays half done, running or mounted."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.index import Index
+from tests.cli.desk import Desk, of, sh, until
+from tests.system.bed import processes
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def small(tmp_path: Path, bb: Path, request: pytest.FixtureRequest) -> Desk:
+    """A desk whose store is on a disk of 8 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], check=True)
+    request.addfinalizer(lambda: subprocess.run(["umount", disk], check=True))
+    return Desk(tmp_path, f"overlay:{disk}/store", bb)
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_an_interrupt_lets_a_step_tidy_up_and_the_next_build_goes_on(desk: Desk) -> None:
+    trap = "trap 'echo tidied; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    desk.write("a.spec", sh("echo first", trap, "echo last"))
+    with desk.started("build", "a.spec") as engine:
+        assert engine.stdout is not None
+        assert [engine.stdout.readline() for _ in range(2)] == ["first\n", "ready\n"]
+        engine.send_signal(signal.SIGINT)
+        out, error = engine.communicate(timeout=20)
+    assert (engine.returncode, out) == (130, "tidied\n")
+    assert "cancelled" in error
+    desk.at_rest()
+    assert desk.states("a.spec") == ["cached", "cached", "cached", "run"], "it ended well, so it stays"
+    assert desk.ok("build", "-q", "a.spec").stdout == "last\n"
+
+
+@pytest.mark.parametrize(
+    "script", ["trap '' TERM; echo ready; while :; do sleep 0.05; done", "trap '' TERM; yes ready"]
+)
+def test_a_second_interrupt_kills_at_once(desk: Desk, script: str) -> None:
+    desk.write("a.spec", sh(script))
+    with desk.started("build", "a.spec", "--json") as engine:
+        assert engine.stdout is not None
+        while "ready" not in engine.stdout.readline():
+            pass
+        engine.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        begun = time.monotonic()
+        engine.send_signal(signal.SIGINT)
+        engine.communicate(timeout=30)
+    assert engine.returncode == 130
+    assert time.monotonic() - begun < 4, "before the five seconds are over"
+    desk.at_rest()
+    assert desk.states("a.spec") == ["cached", "run"]
+
+
+def test_an_interrupt_of_the_whole_group_as_a_terminal_sends_it(desk: Desk) -> None:
+    desk.write("a.spec", sh("echo ready; sleep 73.25"))
+    with desk.started("build", "a.spec") as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == "ready\n"
+        subprocess.run(["kill", "-INT", "--", f"-{engine.pid}"], check=True)
+        error = engine.communicate(timeout=20)[1]
+    assert engine.returncode == 130
+    assert "Traceback" not in error
+    assert processes("73.25") == []
+    desk.at_rest()
+
+
+def test_a_killed_helper_is_3_and_says_so(desk: Desk) -> None:
+    desk.write("a.spec", sh("echo ready; sleep 74.25", "true"))
+    with desk.started("build", "a.spec") as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == "ready\n"
+        (helper,) = children(engine.pid)
+        subprocess.run(["kill", "-9", str(helper)], check=True)
+        error = engine.communicate(timeout=20)[1]
+    assert engine.returncode == 3
+    assert "the helper process is gone" in error
+    assert "Traceback" not in error
+    until(lambda: not processes("74.25"))
+    desk.at_rest()
+    assert desk.states("a.spec") == ["cached", "run", "run"]
+
+
+def test_two_engines_share_the_work(desk: Desk) -> None:
+    desk.write("a.spec", sh(*[f"sleep 0.15; echo {i}" for i in range(4)]))
+    with desk.started("build", "a.spec", "--json") as one, desk.started("build", "a.spec", "--json") as two:
+        told = [engine.communicate(timeout=30)[0] for engine in (one, two)]
+    assert (one.returncode, two.returncode) == (0, 0)
+    starts = [event["id"] for text in told for event in of(subprocess.CompletedProcess([], 0, text), "start")]
+    assert sorted(starts) == sorted(set(starts)), "no step twice"
+    assert len(starts) == 5
+
+
+def test_two_engines_see_each_others_failures(desk: Desk) -> None:
+    desk.write("warm.spec", sh("true"))
+    desk.ok("build", "warm.spec")
+    desk.write("a.spec", sh("echo ready; sleep 1; exit 7", "true"))
+    with desk.started("build", "a.spec", "--json") as one:
+        assert one.stdout is not None
+        while "ready" not in one.stdout.readline():
+            pass
+        other = desk.run("build", "a.spec", "--json")
+        one.communicate(timeout=30)
+    assert (one.returncode, other.returncode) == (1, 1)
+    assert of(other, "start") == []
+    assert [event["exit"] for event in of(other, "finish") if event["outcome"] == "failed"] == [7]
+    with Index.open(desk.place / "index.db") as index:
+        failed = next(step["id"] for step in desk.plan("a.spec")["steps"] if "exit 7" in step["op"])
+        assert len([one for one in index.attempts(failed) if one.log]) == 1, "it ran once"
+
+
+def test_a_full_disk_is_3_and_nothing_is_half_written(small: Desk) -> None:
+    small.write("a.spec", sh("echo small", "dd if=/dev/zero of=/big bs=1M count=20 2>/dev/null && echo fits"))
+    done = small.run("build", "a.spec")
+    assert done.returncode in (1, 3)  # the step sees the full disk itself, and fails of it
+    assert "fits" not in done.stdout
+    small.at_rest()
+    assert small.states("a.spec") == ["cached", "cached", "run"]
+
+
+def test_a_disk_too_small_for_the_base_is_3(small: Desk, tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "file").write_bytes(bytes(20 << 20))
+    small.write("a.spec", f"((from dir:{tmp_path}/large))")
+    done = small.run("build", "a.spec")
+    assert done.returncode == 3
+    assert "no space left" in done.stderr.lower()
+    small.at_rest()
+    assert small.states("a.spec") == ["run"]
+    small.write("b.spec", sh("echo well"))
+    assert small.ok("build", "b.spec").stdout == "well\n"
+
+
+def test_a_store_that_cannot_be_is_3_or_2(desk: Desk) -> None:
+    desk.write("a.spec", sh("true"))
+    desk.place.write_text("a file")
+    for command in (["build", "a.spec"], ["plan", "a.spec"], ["clean"], ["healthcheck"]):
+        done = desk.run(*command)
+        assert done.returncode == 3, command
+        assert str(desk.place) in done.stderr
+    for url in ("zfs:pool", "btrfs:/x", "xfs:/x", "rsync:/x"):
+        done = Desk(desk.folder, url, desk.base).run("build", "a.spec")
+        assert (done.returncode, "not supported yet" in done.stderr) == (2, True)
+    desk.place.unlink()
+    done = desk.run("build", "a.spec", "--sandbox", "moon")
+    assert (done.returncode, "not supported yet" in done.stderr) == (2, True)
+
+
+def test_a_store_of_another_kind_is_3(desk: Desk) -> None:
+    desk.write("a.spec", sh("true"))
+    desk.ok("build", "a.spec")
+    done = Desk(desk.folder, f"directory:{desk.place}", desk.base).run("build", "a.spec")
+    assert (done.returncode, f"use overlay:{desk.place}" in done.stderr) == (3, True)
