@@ -89,13 +89,13 @@ lint: $(READY)
 # Every test must run: one that is skipped fails the run. `long` marks what only the full counts need.
 test: lint
 	@mkdir -p build; rm -f $(JUNIT)
-	$(BIN)/pytest -q -rs -p no:cacheprovider --strict-markers -m 'not long' --junitxml=$(JUNIT) </dev/null
+	$(BIN)/pytest -q -rs --strict-markers -m 'not long' --junitxml=$(JUNIT) </dev/null
 	grep -q ' skipped="0"' $(JUNIT) || { echo "Some tests were skipped: see above" >&2; exit 1; }
 
 test-all: lint
 	@mkdir -p build; rm -f $(JUNIT)
 	export STEPWOOD_LONG=1 HYPOTHESIS_PROFILE=long
-	$(BIN)/pytest -rs -p no:cacheprovider --strict-markers --timeout=3600 --junitxml=$(JUNIT) </dev/null
+	$(BIN)/pytest -rs --strict-markers --timeout=3600 --junitxml=$(JUNIT) </dev/null
 	grep -q ' skipped="0"' $(JUNIT) || { echo "Some tests were skipped: see above" >&2; exit 1; }
 
 bench: $(READY)

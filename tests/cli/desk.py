@@ -52,7 +52,7 @@ class Desk:
 
     @property
     def place(self) -> Path:
-        return self.folder / "store"
+        return Path(self.store.partition(":")[2]) if self.store else self.folder / "store"
 
     def write(self, name: str, text: str) -> str:
         path = self.folder / name
@@ -121,7 +121,7 @@ class Desk:
     def at_rest(self) -> None:
         """Nothing runs for the store, nothing of it is mounted or half done, and it is whole."""
         until(lambda: not processes(str(self.place)))
-        assert str(self.folder) not in Path("/proc/self/mountinfo").read_text()
+        assert f"{self.place}/" not in Path("/proc/self/mountinfo").read_text()
         if (self.place / "index.db").exists():
             checked = self.run("fsck")
             assert (checked.returncode, checked.stderr) == (0, "")
