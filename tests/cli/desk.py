@@ -70,7 +70,9 @@ class Desk:
         return argv
 
     def settings(self, **more: str) -> dict[str, Any]:
-        return {"cwd": self.folder, "env": {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}}
+        # Whoever runs the tests may have set NO_COLOR, as CI does: only a test's own counts.
+        inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        return {"cwd": self.folder, "env": {**inherited, "PYTHONPATH": str(REPOSITORY), **more}}
 
     def run(self, *arguments: str, input: str | None = None, debug: bool = False, **more: str) -> Done:
         done = subprocess.run(

@@ -99,7 +99,8 @@ def test_umask(step: Step) -> None:
 
 def test_no_signal_is_ignored_or_blocked(step: Step) -> None:
     status = fields(step(("/bin/cat", "/proc/self/status")).text)
-    assert int(status["SigIgn"], 16) == int(status["SigBlk"], 16) == 0
+    ours = ~(3 << 31)  # 32 and 33 are the C library's own: nobody can set them, and a runtime may hand them on
+    assert int(status["SigIgn"], 16) & ours == int(status["SigBlk"], 16) & ours == 0
 
 
 def test_no_descriptor_is_inherited(step: Step) -> None:
@@ -367,4 +368,5 @@ def test_terminate_lets_a_trap_finish_point_1(make: Callable[..., Launch], sandb
         assert job.line() == "ready"
         job.started.terminate()
         ended = job.end()
-    assert (ended.status, ended.text.splitlines()[-1]) == (5, "bye")
+    assert ended.status == 5
+    assert "bye" in ended.text.splitlines()  # the shell may tell of its `sleep` too

@@ -274,9 +274,7 @@ def test_a_covered_snapshot_stays_so_boot_after_boot(chain: list[str], opened: O
 
 
 @pytest.mark.parametrize("left", ["", "{", "[]", "{}", '{"store": 1}', "\0\0\0"])
-def test_a_snapshot_whose_metadata_was_lost_is_lost_in_another_boot(
-    chain: list[str], opened: Open, left: str
-) -> None:
+def test_a_snapshot_whose_metadata_was_lost_is_lost_in_another_boot(chain: list[str], opened: Open, left: str) -> None:
     store = opened("boot 1")
     (store.folder / "snapshots" / "a" / "meta.json").write_text(left)
     later = opened("boot 2")
