@@ -65,7 +65,7 @@ class Sandbox(Protocol):
     and read-only paths above, `/etc/hosts` as `HOSTS`, a private `/dev` with the six standard nodes,
     umask 022, and a root in which device nodes cannot be opened.
 
-    `scratch` is an empty private folder on the host that lives as long as the step.
+    `scratch` is a private place on the host, where nothing is yet; what is mounted there makes it.
     `check` raises `ToolMissing` or `SandboxError` where this sandbox cannot work on this machine.
     """
 

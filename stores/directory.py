@@ -30,6 +30,9 @@ class _Copies:
     def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
 
+    def renew(self, work: Path) -> None:
+        """Nothing is ever in it."""
+
     def view(self, meta: Mapping[str, Any]) -> Root:
         return Folder(str(self._folder / "snapshots" / meta["id"] / "root"), readonly=True)
 

@@ -8,6 +8,7 @@ is copied and each layer is squashed a few times at most.
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,16 +50,27 @@ class _Overlay:
             os.rmdir(layer)
             return {"layers": chain, "bytes": 0}
         chain.append({"path": f"snapshots/{id}/layer", "entries": entries, "level": 0})
-        run = _run(chain)
-        if run:
-            # The newest layer of the run is still where the draft is.
-            paths = [self._folder / layer["path"] for layer in chain[-run:-1]] + [layer]
-            flat = snapshot / "flat"
-            below = [self._folder / path for path in ("scaffold", *(layer["path"] for layer in chain[:-run]))]
-            squash.join(paths, flat, below)
+        newest = layer  # still where the draft is
+        while run := _run(chain):
             level = 1 + max(layer["level"] for layer in chain[-run:])
-            chain[-run:] = [{"path": f"snapshots/{id}/flat", "entries": squash.measure(flat)[0], "level": level}]
+            paths = [*(self._folder / layer["path"] for layer in chain[-run:-1]), newest]
+            below = [self._folder / path for path in ("scaffold", *(layer["path"] for layer in chain[:-run]))]
+            flat = snapshot / f"flat{level}"
+            squash.join(paths, flat, below)
+            if newest != layer:
+                shutil.rmtree(newest)
+            entries, _ = squash.measure(flat)
+            chain[-run:] = [{"path": f"snapshots/{id}/{flat.name}", "entries": entries, "level": level}]
+            newest = flat
         return {"layers": chain, "bytes": size}
+
+    def renew(self, work: Path) -> None:
+        # What `volatile` leaves, and on which the kernel would refuse the folder; its own `work` it makes anew.
+        mark = f"{work}/work/incompat"
+        if os.path.exists(mark):
+            os.unlink(f"{mark}/volatile/dirty")
+            os.rmdir(f"{mark}/volatile")
+            os.rmdir(mark)
 
     def view(self, meta: Mapping[str, Any]) -> Root:
         lowers = [str(layer["path"]) for layer in self._chain(meta)]

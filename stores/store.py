@@ -43,7 +43,8 @@ Meta = Mapping[str, object]
 
 
 class Draft(Protocol):
-    """A root being written. `scratch` is an empty folder beside it, gone with the draft."""
+    """A root being written. `scratch` is a place beside it for whoever needs a folder: nothing
+    is there yet, and what is put there goes with the draft."""
 
     @property
     def root(self) -> Root: ...

@@ -51,6 +51,10 @@ class Driver(Protocol):
         """Make the tree ready to be published; gives the metadata's "store" part."""
         ...
 
+    def renew(self, work: Path) -> None:
+        """Make the work folder of a published draft fit for the next; an OSError says that it cannot be."""
+        ...
+
     def view(self, meta: Mapping[str, Any]) -> Root: ...
 
     def begin_cache(self, copy: Path, work: Path, current: Sequence[str], owner: tuple[int, int] | None) -> Root:
@@ -67,7 +71,6 @@ class TreeDraft:
     """See `stores.store.Draft`."""
 
     root: Root
-    scratch: Path
     _store: TreeStore
     _id: str
     _home: Path
@@ -75,6 +78,10 @@ class TreeDraft:
     _parent: Mapping[str, Any] | None
     _kept: bool = False
     _done: bool = False
+
+    @property
+    def scratch(self) -> Path:
+        return self._home / "scratch"
 
     def commit(self, meta: Meta) -> None:
         assert not self._done, "a draft is committed once"
@@ -105,6 +112,7 @@ class TreeStore:
         self._session: Path | None = None
         self._locks: tuple[int, ...] = ()
         self._counter = iter(range(1 << 62))
+        self._homes: list[Path] = []
         self._metas: dict[str, Mapping[str, Any]] = {}
 
     @property
@@ -180,6 +188,7 @@ class TreeStore:
         for lock in self._locks:
             os.close(lock)
         self._locks = ()
+        self._homes.clear()
         if self._session is not None:
             self._sweep()
             self._session = None
@@ -201,20 +210,39 @@ class TreeStore:
     def draft(self, id: str, inputs: Sequence[str]) -> Iterator[TreeDraft]:
         parent = self.meta(inputs[0]) if inputs else None
         with disk.errors("cannot begin a snapshot"):
-            home = self._new_folder("snapshot", "work", "scratch")
+            home = self._home()
             try:
+                os.mkdir(home / "snapshot")
                 root = self._driver.begin(home / "snapshot", home / "work", parent)
             except BaseException:
                 _discard(home)
                 raise
-        draft = TreeDraft(root, home / "scratch", self, id, home, inputs, parent)
+        draft = TreeDraft(root, self, id, home, inputs, parent)
         try:
             yield draft
         finally:
             if draft._kept and not draft._done:
                 with contextlib.suppress(OSError):
                     os.rename(home / "snapshot", self.folder / "failed" / f"{id}.{uuid.uuid4().hex[:8]}")
-            _discard(home)
+            self._leave(home, clean=draft._done)
+
+    def _home(self) -> Path:
+        """A folder for a draft, with its work folder: one that an earlier draft left, or a new one."""
+        try:
+            return self._homes.pop()
+        except IndexError:
+            return self._new_folder("work")
+
+    def _leave(self, home: Path, *, clean: bool) -> None:
+        if clean and os.listdir(home) == ["work"]:
+            try:
+                self._driver.renew(home / "work")
+            except OSError:
+                pass  # it was used in a way that leaves more
+            else:
+                self._homes.append(home)
+                return
+        _discard(home)
 
     def publish(
         self, id: str, snapshot: Path, meta: Meta, inputs: Sequence[str], parent: Mapping[str, Any] | None

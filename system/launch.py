@@ -38,7 +38,7 @@ Root = Folder | Layers
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A file or folder of the host, by its absolute path; a link as the last component is not followed."""
+    """A file or folder of the host, by its absolute path, links followed: /etc/resolv.conf often is one."""
 
     path: str
 

@@ -115,6 +115,8 @@ class Loop:
         self._causes: set[Cause] = set()
         self._began = time.time()
         self._batch = ""
+        self._known: Mapping[StepId, Failed] = {}
+        self._submit: Callable[[StepId], object]
 
     def run(self) -> Summary:
         """Raises only what keeps a run from going on at all: the store, the index or the helper is gone."""
@@ -123,18 +125,17 @@ class Loop:
         cached = {step.id for step in self._dag if step.id in present}
         todo = [step.id for step in self._dag if step.id not in cached]
         self._scheduler = Scheduler(self._dag, cached, self._index.durations(todo))
-        known = {} if self._options.retry_failed else self._known_failures(todo)
+        self._known = {} if self._options.retry_failed else self._known_failures(todo)
         self._register()
         with self._signals(), ThreadPoolExecutor(max(1, self._options.workers), "step") as threads:
             for step in self._dag:
                 if step.id in cached:
                     self._cached(step.id)
-            self._record([])
+            self._submit = lambda id: threads.submit(self._work, id)
             try:
+                self._start()
                 while not self._scheduler.finished:
-                    self._start(threads, known)
-                    if not self._scheduler.finished:  # known failures may have been all there was
-                        self._handle(self._next())
+                    self._handle(self._next())
             except BaseException:
                 self._worker.helper.close()
                 raise
@@ -167,15 +168,15 @@ class Loop:
             if attempt.cause == "exit"
         }
 
-    def _start(self, threads: ThreadPoolExecutor, known: Mapping[StepId, Failed]) -> None:
+    def _start(self) -> None:
         while self._scheduler.running - len(self._elsewhere) < self._options.workers:
             id = self._scheduler.take()
             if id is None:
                 return
-            if id in known:
-                self._ended(_Done(id, known[id], started=time.time(), attempts=0))
-                continue
-            threads.submit(self._work, id)
+            if id in self._known:
+                self._messages.put(_Done(id, self._known[id], started=time.time(), attempts=0))
+            else:
+                self._submit(id)
 
     # --- in a worker's thread
 
@@ -292,7 +293,11 @@ class Loop:
     def _ended(self, done: _Done) -> None:
         assert done.outcome is not None
         rows = []
-        for id, outcome in self._scheduler.finish(done.id, done.outcome):
+        failed_fast = isinstance(done.outcome, Failed) and self._options.fail_fast and not self._stopping.is_set()
+        ended = self._scheduler.finish(done.id, done.outcome)
+        if not failed_fast:
+            self._start()  # before the telling and the writing down, which the next step need not wait for
+        for id, outcome in ended:
             own = id == done.id
             if isinstance(outcome, Failed):
                 self._causes.add(outcome.cause)
@@ -304,7 +309,7 @@ class Loop:
             self._report(Ended(id, outcome, done.seconds if own else 0.0, attempts, done.log if own else None))
             self._count(id, outcome.name)
         self._record(rows)
-        if isinstance(done.outcome, Failed) and self._options.fail_fast and not self._stopping.is_set():
+        if failed_fast:
             self._halt()
 
     def _stop(self) -> None:

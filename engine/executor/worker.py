@@ -110,6 +110,7 @@ class Worker:
     def _fill(self, step: Step, draft: Draft, log: Log) -> launch.Exit:
         match step.action:
             case Base() as base:
+                draft.scratch.mkdir()
                 with _piped(log) as output:
                     self.fetch(base, draft.root, draft.scratch, self.helper, output)
             case Copy() as action:

@@ -63,6 +63,7 @@ def furnish(world: World, network: int | None, stage: mounts.Stage) -> Furnished
     if world.capabilities is not None:
         sys.bound_capabilities(world.capabilities)
     os.umask(world.umask)
+    _default_signals()
     places = iter(stage.places)
     standing: dict[str, str] = {}
     ready: list[tuple[str, bool, int]] = []
@@ -165,7 +166,7 @@ def _exec(launch: Launch, program: Exec, world: World) -> NoReturn:
             os.setresgid(user.gid, user.gid, user.gid)
             os.setresuid(user.uid, user.uid, user.uid)
         sys.die_with_parent()
-        _default_signals()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.execvpe(program.argv[0], program.argv, env)  # noqa: S606 - to be that program is the point
     except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
         name = getattr(error, "filename", None) or program.argv[0]
@@ -177,9 +178,10 @@ def _exec(launch: Launch, program: Exec, world: World) -> NoReturn:
 def _default_signals() -> None:
     """Ignore and block no signal: exec would hand that on, and a shell cannot trap what it was started to ignore.
 
-    Python ignores SIGPIPE and SIGXFSZ, the helper SIGTERM, and who started the engine perhaps more.
+    Python ignores SIGPIPE and SIGXFSZ, the helper SIGTERM, and who started the engine perhaps more. SIGPIPE stays
+    ignored until the exec, for a `Call` that writes to a pipe.
     """
-    for number in signal.valid_signals():
+    for number in signal.valid_signals() - {signal.SIGPIPE}:
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -64,7 +64,7 @@ def test_what_is_not_there_is_a_key_error(store: TreeStore) -> None:
 def test_a_draft_that_is_not_committed_is_discarded(shop: Workshop) -> None:
     with shop.store.draft("a", ["base"]) as draft:
         shop.run("echo one > /w/file", draft.root)
-        assert list(draft.scratch.iterdir()) == []
+        draft.scratch.mkdir()  # nothing is there before
     assert shop.store.ids() == {"base"}
     assert not draft.scratch.exists()
     shop.nothing_left()

@@ -129,7 +129,7 @@ def test_squashing_copies_no_content(shop: Workshop, monkeypatch: pytest.MonkeyP
     shop.step("b", "echo > /w/b", "a")
     shop.step("c", "echo > /w/c", "b")
     shop.step("d", "echo > /w/d", "c")
-    (flat,) = shop.store.folder.glob("snapshots/*/flat/w/big")
+    (flat,) = shop.store.folder.glob("snapshots/*/flat1/w/big")
     assert flat.samefile(shop.store.folder / "snapshots/a/layer/w/big")
 
 
@@ -180,3 +180,18 @@ def test_a_cache_that_nobody_changed_keeps_its_version(shop: Workshop) -> None:
     assert current.read_text() == before
     shop.use("apt", "echo more > /c/f")
     assert current.read_text() != before
+
+
+def test_squashed_runs_are_squashed_again(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the length of a chain grows with the logarithm of its steps."""
+    monkeypatch.setattr(stores.overlay, "RUN", 3)
+    last = "base"
+    for number in range(27):
+        shop.step(f"s{number}", f"echo {number} > /w/f{number}", last)
+        last = f"s{number}"
+    layers = shop.store.meta(last)["store"]["layers"]
+    assert max(layer["level"] for layer in layers) >= 2
+    assert len(layers) <= 8
+    for number in (0, 13, 26):
+        assert shop.cat(last, f"/w/f{number}") == str(number)
+    assert not list(shop.store.folder.glob(f"snapshots/{last}/flat1"))

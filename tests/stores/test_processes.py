@@ -65,7 +65,9 @@ cache.__enter__()
 
 
 def drafts(folder: Path) -> list[Path]:
-    return [path for session in (folder / "work").iterdir() for path in session.iterdir() if path.name.isdigit()]
+    """The folders of drafts and cache copies; one with nothing but a work folder only waits for the next draft."""
+    homes = [path for session in (folder / "work").iterdir() for path in session.iterdir() if path.name.isdigit()]
+    return [home for home in homes if {entry.name for entry in home.iterdir()} != {"work"}]
 
 
 def test_nothing_of_a_killed_draft_is_seen_and_the_next_start_sweeps_it(
