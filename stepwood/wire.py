@@ -7,9 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from engine.executor.worker import Running, Worker
+from engine.executor.worker import Worker
 from engine.index import Index
 from sandboxes.namespaces import Namespaces
 from sandboxes.sandbox import Sandbox
@@ -56,7 +55,7 @@ class Workshop:
 
 
 @contextmanager
-def workshop(settings: Settings, secrets: Mapping[str, Path], *, keep_failed: bool = False) -> Iterator[Workshop]:
+def workshop(settings: Settings, secrets: Mapping[str, bytes], *, keep_failed: bool = False) -> Iterator[Workshop]:
     """Open the store for writing and start the helper; what is left open by an error is closed."""
     box = sandbox(settings)
     box.check()
@@ -67,7 +66,7 @@ def workshop(settings: Settings, secrets: Mapping[str, Path], *, keep_failed: bo
         held.callback(into.close)
         helper = held.enter_context(Helper(session.stage, session.locks))
         found = held.enter_context(Index.open(into.folder / INDEX))
-        yield Workshop(Worker(into, box, helper, bases.fetch, secrets, Running(), keep_failed), found)
+        yield Workshop(Worker(into, box, helper, bases.fetch, secrets, keep_failed), found)
 
 
 def _prepare_process() -> None:

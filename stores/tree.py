@@ -336,6 +336,16 @@ class TreeStore:
                     raise KeyError(id)
             return self._remove(self._with_dependents(present, set(ids)))
 
+    def clean(self) -> int:
+        if not self._snapshots.is_dir():
+            return 0
+        with disk.errors("cannot clean the store"), self._alone():
+            count = len(self._remove(self.ids_present()))
+            for name in ("caches", "failed", "logs"):
+                shutil.rmtree(self.folder / name)
+                os.mkdir(self.folder / name)
+            return count
+
     def ids_present(self) -> set[str]:
         return set(os.listdir(self._snapshots))
 

@@ -21,6 +21,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+WIDTH = 120
+"""Characters of a source line that are shown on either side of a column."""
+
 
 class StepwoodError(Exception):
     """Base of all errors a user may see: one line that says what is wrong, and a hint what to do next."""
@@ -59,9 +62,14 @@ class SpecError(InputError):
     def __str__(self) -> str:
         shown = [f"{self.file}:{self.line}:{self.column}: {self.message}"]
         if self.text is not None:
+            # A line of megabytes is shown around the column; what would steer a terminal is not shown at all.
+            start = max(0, self.column - WIDTH) if len(self.text) > 2 * WIDTH else 0
+            text = "".join(
+                c if c == "\t" or c.isprintable() else "\ufffd" for c in self.text[start : start + 2 * WIDTH]
+            )
             # Tabs are kept, so that the caret stands under the column whatever a tab's width is.
-            indent = "".join("\t" if c == "\t" else " " for c in self.text[: self.column - 1])
-            shown += [self.text, indent + "^"]
+            indent = "".join("\t" if c == "\t" else " " for c in text[: self.column - 1 - start])
+            shown += [text, indent + "^"]
         if self.hint is not None:
             shown.append(self.hint)
         return "\n".join(shown)

@@ -250,7 +250,7 @@ class Loop:
     def _look_around(self) -> None:
         self._looked_at = time.monotonic()
         if self._killed_at is not None and time.monotonic() >= self._killed_at:
-            self._worker.running.stop(kill=True)
+            self._worker.helper.stop(kill=True)
             self._worker.helper.close()
             self._killed_at = float("inf")
         for id in list(self._elsewhere):
@@ -330,7 +330,7 @@ class Loop:
             self._count(id, outcome.name)
         self._record(rows)
         self._killed_at = time.monotonic() + GRACE
-        self._worker.running.stop()
+        self._worker.helper.stop()
 
     def _count(self, id: StepId, outcome: Name) -> None:
         """Tell of the jobs that end with this step."""

@@ -21,7 +21,7 @@ from sandboxes.sandbox import Command, Sandbox
 from stores.store import Draft, Store
 from system import launch
 from system.errors import InputError, MachineError
-from system.helper.client import Helper, Started, null
+from system.helper.client import Helper, null
 from system.launch import Call, Data, Launch, Mount, Root
 
 Fetch = Callable[[Base, Root, Path, Helper, int], None]
@@ -37,37 +37,6 @@ class Attempted:
     started: float
 
 
-class Running:
-    """The launches under way, so that they can be stopped from another thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._started: set[Started] = set()
-        self._stopping = False
-
-    def add(self, started: Started) -> None:
-        with self._lock:
-            self._started.add(started)
-            stopping = self._stopping
-        if stopping:
-            started.terminate()
-
-    def remove(self, started: Started) -> None:
-        with self._lock:
-            self._started.discard(started)
-
-    def stop(self, *, kill: bool = False) -> None:
-        """TERM or KILL all, and all that start from now on."""
-        with self._lock:
-            self._stopping = True
-            started = list(self._started)
-        for one in started:
-            if kill:
-                one.kill()
-            else:
-                one.terminate()
-
-
 @dataclass(frozen=True, slots=True)
 class Worker:
     """What a step is materialised with."""
@@ -76,8 +45,7 @@ class Worker:
     sandbox: Sandbox
     helper: Helper
     fetch: Fetch
-    secrets: Mapping[str, Path]
-    running: Running
+    secrets: Mapping[str, bytes]
     keep_failed: bool = False
 
     def attempt(self, step: Step, number: int, listener: Callable[[bytes], None]) -> Attempted:
@@ -149,23 +117,17 @@ class Worker:
         finally:
             os.close(writer)
             os.close(nothing)
-        self.running.add(started)
         try:
             log.drain(reader)
             return started.wait()
         finally:
-            self.running.remove(started)
             started.close()
             os.close(reader)
 
     def _secret(self, name: str, target: str, user: launch.Ids) -> Mount:
-        path = self.secrets.get(name)
-        if path is None:
+        content = self.secrets.get(name)
+        if content is None:
             raise InputError(f'no value for the secret "{name}"', hint=f"give one with `--secret {name}=FILE`")
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputError(f'the secret "{name}" cannot be read from {path}: {error.strerror}') from error
         return Mount(target, Data(content, mode=0o400, uid=user.uid, gid=user.gid), readonly=True)
 
     def _resolve(self, user: User, root: Root) -> launch.Ids:

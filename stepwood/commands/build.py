@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +70,21 @@ def build(
             reporter.close()
 
 
-def _secrets(pairs: tuple[str, ...]) -> dict[str, Path]:
-    values: dict[str, Path] = {}
+def _secrets(pairs: tuple[str, ...]) -> dict[str, bytes]:
+    """The values, read once: a FILE may be a pipe."""
+    values: dict[str, bytes] = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
         if not equals or not name or not path:
             raise InputError(f'--secret takes ID=FILE, not "{pair}"')
-        if not os.access(path, os.R_OK) or os.path.isdir(path):
-            raise InputError(f'the secret "{name}" cannot be read from {path}')
-        values[name] = Path(path)
+        try:
+            values[name] = Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(f'the secret "{name}" cannot be read from {path}: {error.strerror}') from error
     return values
 
 
-def _all_given(dag: Dag, values: dict[str, Path]) -> None:
+def _all_given(dag: Dag, values: Mapping[str, bytes]) -> None:
     """A secret that is missing is said before anything runs."""
     for step in dag:
         if isinstance(step.action, Run):

@@ -53,13 +53,7 @@ def _snapshot(store: Store, prefix: str) -> str:
 def clean(config: Path | None, **shared: Any) -> None:
     """Delete every snapshot, cache, log and set-aside tree; the index keeps its history."""
     store = wire.store(settings(config, shared))
-    count = len(store.delete(sorted(store.ids()))) if store.folder.exists() else 0
-    for folder in ("caches", "failed", "logs"):
-        for entry in sorted((store.folder / folder).glob("*")):
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+    count = store.clean()
     say(f"deleted {count} snapshots")
 
 

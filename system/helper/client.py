@@ -9,7 +9,7 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -39,8 +39,9 @@ def _pickled(world: World) -> bytes:
 class Started:
     """A launched process, until `wait` tells how it ended."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, ended: Callable[[Started], None]) -> None:
         self._control = control
+        self._ended = ended
         self._exit: Exit | None = None
 
     def fileno(self) -> int:
@@ -78,11 +79,11 @@ class Started:
             except OSError:
                 message = b""
             if not message:
-                self._control.close()
+                self.close()
                 raise trouble or HelperError("the helper process is gone; every step it ran was stopped with it")
             match pickle.loads(message):  # noqa: S301 - from our own helper, over a private socket
                 case ("exit", status, peak_memory, cpu_seconds):
-                    self._control.close()
+                    self.close()
                     if trouble is not None:
                         raise trouble
                     self._exit = Exit(status, peak_memory, cpu_seconds)
@@ -100,6 +101,7 @@ class Started:
     def close(self) -> None:
         """Forget the process; if it still runs, it is killed."""
         self._control.close()
+        self._ended(self)
 
 
 def _trouble(number: int, reason: str, where: str) -> MachineError:
@@ -126,6 +128,8 @@ class Helper:
             self._process = process.start(argv, pass_fds=[theirs.fileno(), *locks])
         self._socket = ours
         self._lock = threading.Lock()
+        self._live: set[Started] = set()
+        self._stopping = False
 
     def start(self, launch: Launch, stdin: int, stdout: int, stderr: int, descriptors: Sequence[int] = ()) -> Started:
         """Start a launch with these standard descriptors and, for a `Call`, extra ones, which stay the caller's."""
@@ -139,7 +143,28 @@ class Helper:
             except OSError as error:
                 control.close()
                 raise HelperError(f"the helper process is gone: {error.strerror}") from error
-        return Started(control)
+            started = Started(control, self._forget)
+            with self._lock:
+                self._live.add(started)
+                stopping = self._stopping
+        if stopping:
+            started.terminate()
+        return started
+
+    def stop(self, *, kill: bool = False) -> None:
+        """TERM or KILL all that runs, and all that is started from now on."""
+        with self._lock:
+            self._stopping = True
+            live = list(self._live)
+        for started in live:
+            if kill:
+                started.kill()
+            else:
+                started.terminate()
+
+    def _forget(self, started: Started) -> None:
+        with self._lock:
+            self._live.discard(started)
 
     def close(self) -> None:
         """End the helper and everything it started."""
