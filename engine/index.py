@@ -243,6 +243,16 @@ class Index:
             return StepRow(*row)
         raise KeyError(id)
 
+    def alike(self, kind: str, op: str, other: StepId) -> StepId | None:
+        """The step that was built last with the same op and another id: what a step has most likely come from."""
+        sql = """
+            SELECT steps.id FROM steps JOIN attempts ON attempts.step = steps.id AND attempts.outcome = 'built'
+            WHERE steps.op = ? AND steps.kind = ? AND steps.id <> ? ORDER BY attempts.started DESC LIMIT 1
+        """
+        for (id,) in self._db.rows(sql, (text(op), kind, other)):
+            return str(id)
+        return None
+
     def fields(self, id: StepId) -> list[tuple[str, object]]:
         """What the id is made of: names and JSON values in the order of the canonical walk."""
         for fields in self._db.column("SELECT fields FROM steps WHERE id = ?", (id,)):

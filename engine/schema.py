@@ -110,5 +110,9 @@ CREATE VIEW job_summary AS
     FROM jobs JOIN batches ON batches.id = jobs.batch JOIN steps ON steps.id = jobs.final ORDER BY jobs.id DESC;
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("001_tables", TABLES), ("002_views", VIEWS))
+LOOKUPS = """
+CREATE INDEX steps_by_op ON steps(op);          -- `why` looks for what a changed step has come from
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (("001_tables", TABLES), ("002_views", VIEWS), ("003_lookups", LOOKUPS))
 """Name and SQL, oldest first."""

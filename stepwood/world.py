@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
+from engine.dag import Dag
 from engine.executor.retry import retrying
 from engine.index import Index
 from engine.inputs import Memory, take_manifest
+from engine.plan import Job, Planner
 from engine.records import Pin
 from engine.step import Base, Manifest
 from stepwood.bases import base as bases
@@ -48,3 +51,10 @@ class Outside:
         if key not in self._manifests:
             self._manifests[key] = take_manifest(Path(folder), sources, exclude, self._hashes)
         return self._manifests[key]
+
+
+def planned(asked: Sequence[Job], settings: Settings, index: Index | None) -> Dag:
+    """The jobs' plans, with the world as it is now, as one DAG."""
+    planner = Planner(Outside(settings, index))
+    plans = [planner.plan(job) for job in asked]
+    return Dag.of(plans, planner.steps)

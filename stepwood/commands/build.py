@@ -13,14 +13,13 @@ import click
 
 from engine.dag import Dag
 from engine.executor.loop import Loop, Options
-from engine.plan import Planner
 from engine.step import Run
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
 from stepwood.console import Json, Plain, Terminal, on_terminal
 from stepwood.jobs import jobs
-from stepwood.world import Outside
+from stepwood.world import planned
 from system.errors import InputError
 
 
@@ -52,9 +51,7 @@ def build(
     asked = jobs(files, chosen.context)
     values = _secrets(secrets)
     with wire.workshop(chosen, values, keep_failed=keep_failed) as shop:
-        planner = Planner(Outside(chosen, shop.index))
-        plans = [planner.plan(job) for job in asked]
-        dag = Dag.of(plans, planner.steps)
+        dag = planned(asked, chosen, shop.index)
         _all_given(dag, values)
         reporter = Json(dag) if as_json else Terminal(dag, quiet=quiet) if on_terminal() else Plain(dag, quiet=quiet)
         going = Options(

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from engine.index import Index
-from engine.plan import Job, Planner
+from engine.plan import Job
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import Settings, settings
@@ -107,10 +107,9 @@ def fsck(rebuild_index: bool, config: Path | None, **shared: Any) -> int:
 @options.store
 def healthcheck(config: Path | None, **shared: Any) -> int:
     """Run one step in a small base of its own to see that store and sandbox work."""
-    from engine.dag import Dag
     from engine.executor.loop import Loop, Options
     from grammar import parser
-    from stepwood.world import Outside
+    from stepwood.world import planned
 
     chosen = settings(config, shared)
     text = '((from healthcheck) (shell /stepwood-true) (run (shell "healthcheck")))'
@@ -118,9 +117,8 @@ def healthcheck(config: Path | None, **shared: Any) -> int:
         _tiny_root(Path(folder))
         own = Settings(chosen.store, chosen.sandbox, None, {"healthcheck": f"dir:{folder}"}, chosen.pull)
         with wire.workshop(own, {}) as shop:
-            planner = Planner(Outside(own, None))
             job = Job("healthcheck", parser.parse(text, file="healthcheck"), "healthcheck", text, folder)
-            dag = Dag.of([planner.plan(job)], planner.steps)
+            dag = planned([job], own, None)
             failures: list[str] = []
 
             def hear(event: Any) -> None:

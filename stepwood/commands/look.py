@@ -6,18 +6,21 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from engine.index import Index
+from engine.explain import Cause, Difference, causes, difference
+from engine.index import Index, Match
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
 from stepwood.console import SHORT
+from stepwood.jobs import STDIN, jobs
+from stepwood.world import planned
 from stores.store import Store
 from system.errors import InputError
 
@@ -34,52 +37,87 @@ def _opened(config: Path | None, shared: dict[str, Any]) -> Iterator[tuple[Store
 
 
 @click.command()
-@click.argument("step")
-@click.argument("other", required=False)
-@options.store
-def why(step: str, other: str | None, config: Path | None, **shared: Any) -> None:
-    """Show what a step's id is made of; with OTHER, the first field in which the two differ."""
+@click.argument("what", nargs=-1, required=True, metavar="STEP [OTHER] | FILE…")
+@options.world
+def why(what: tuple[str, ...], config: Path | None, **shared: Any) -> None:
+    """Show what a step's id is made of; with OTHER, the first difference; for FILEs, why their jobs would run steps."""
+    if any(name == STDIN or Path(name).exists() for name in what):
+        _why_files(what, config, shared)
+        return
+    if len(what) > 2:
+        raise InputError("why takes a step, two steps, or files")
     with _opened(config, shared) as (_, index):
-        one = index.resolve(step, "step").id
-        mine = index.fields(one)
-        if other is None:
-            sys.stdout.write(f"{one} {index.step(one).op}\n")
-            for name, value in mine:
+        ids = [index.resolve(name, "step", "job") for name in what]
+        steps = [_step(index, match) for match in ids]
+        if len(steps) == 1:
+            sys.stdout.write(f"{steps[0]} {index.step(steps[0]).op}\n")
+            for name, value in index.fields(steps[0]):
                 sys.stdout.write(f"  {name}: {_value(value)}\n")
+        else:
+            _why_two(index, *steps)
+
+
+def _why_two(index: Index, one: str, two: str) -> None:
+    """Down the inputs until something other than an input differs."""
+    while True:
+        if one == two:
+            sys.stdout.write("the two are the same step\n")
             return
-        two = index.resolve(other, "step").id
-        while True:
-            found = _difference(index, one, two)
-            sys.stdout.write(found.text)
-            if found.inputs is None:
-                return
-            one, two = found.inputs
+        sys.stdout.write("".join(f"{id[:SHORT]} {index.step(id).op}\n" for id in (one, two)))
+        kinds = [index.step(id).kind for id in (one, two)]
+        if kinds[0] != kinds[1]:
+            sys.stdout.write(f"  one is a {kinds[0]}, the other a {kinds[1]}\n")
+            return
+        differs = difference(dict(index.fields(one)), dict(index.fields(two)))
+        if differs is None:
+            sys.stdout.write("  the index knows no difference\n")
+            return
+        blank = " " * len(differs.name)
+        sys.stdout.write(f"  {differs.name}: {_value(differs.one)}\n  {blank}  {_value(differs.other)}\n")
+        if not differs.is_input:
+            return
+        one, two = str(differs.one), str(differs.other)
 
 
-class _Difference:
-    """The first field that differs, and, where that is the input, the two inputs to compare next."""
+def _why_files(files: tuple[str, ...], config: Path | None, shared: dict[str, Any]) -> None:
+    chosen = settings(config, shared)
+    store = wire.store(chosen)
+    with ExitStack() as held:
+        index = wire.index(store)
+        if index is not None:
+            held.enter_context(index)
+        dag = planned(jobs(files, chosen.context), chosen, index)
+        present = store.ids()
+        found = causes(dag, {step.id for step in dag if step.id in present}, index)
+    for cause in found:
+        cost = "" if cause.seconds is None else f", {cause.seconds:.1f} s"
+        steps = "1 step" if cause.steps == 1 else f"{cause.steps} steps"
+        sys.stdout.write(f"{cause.step[:SHORT]} {dag[cause.step].op}\n  {_because(cause)}: {steps}{cost}\n")
+    if not found:
+        sys.stdout.write("nothing would run: every step is cached\n")
 
-    def __init__(self, text: str, inputs: tuple[str, str] | None = None) -> None:
-        self.text, self.inputs = text, inputs
+
+def _because(cause: Cause) -> str:
+    match cause.reason, cause.difference:
+        case "failed", _:
+            return "it failed the last time"
+        case "gone", _:
+            return "it was built, but its snapshot is gone"
+        case "changed", Difference(is_input=True):
+            return "what it starts from changed"
+        case "changed", Difference(name=name, one=now, other=before):
+            return f"{name} changed from {_value(before)} to {_value(now)}"
+        case _:
+            return "no such step was built before"
 
 
-def _difference(index: Index, one: str, two: str) -> _Difference:
-    kinds = index.step(one).kind, index.step(two).kind
-    if one == two:
-        return _Difference("the two are the same step\n")
-    if kinds[0] != kinds[1]:
-        return _Difference(f"one is a {kinds[0]}, the other a {kinds[1]}\n")
-    mine, theirs = dict(index.fields(one)), dict(index.fields(two))
-    # An input is an id: what it stands for says more, but only where nothing else differs.
-    names = sorted(mine.keys() | theirs.keys(), key=lambda name: (name in ("input", "from"), name))
-    for name in names:
-        if mine.get(name) != theirs.get(name):
-            text = f"{one[:SHORT]} {index.step(one).op}\n{two[:SHORT]} {index.step(two).op}\n"
-            text += f"  {name}: {_value(mine.get(name))}\n  {' ' * len(name)}  {_value(theirs.get(name))}\n"
-            if name in ("input", "from"):
-                return _Difference(text, (str(mine[name]), str(theirs[name])))
-            return _Difference(text)
-    return _Difference("the index knows no difference\n")
+def _step(index: Index, match: Match) -> str:
+    """The step that a match stands for: a job's is its last."""
+    if match.kind != "job":
+        return match.id
+    job = index.job_by_name(match.id)
+    assert job is not None
+    return job.final
 
 
 def _value(value: object) -> str:
@@ -93,12 +131,7 @@ def _value(value: object) -> str:
 def log(id: str, follow: bool, config: Path | None, **shared: Any) -> None:
     """Print the log of a step, or of the last step of a job, as it was written."""
     with _opened(config, shared) as (store, index):
-        match = index.resolve(id, "step", "job")
-        step = match.id
-        if match.kind == "job":
-            job = index.job_by_name(match.id)
-            assert job is not None
-            step = job.final
+        step = _step(index, index.resolve(id, "step", "job"))
         runs = _runs(store, step)
         path = _running_log(store, index, step) if runs else _log_path(store, index, step)
         if path is None and not runs and index.latest_attempt(step) is None:

@@ -11,13 +11,11 @@ from typing import Any
 import click
 
 from engine import render
-from engine.dag import Dag
-from engine.plan import Planner
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
 from stepwood.jobs import jobs
-from stepwood.world import Outside
+from stepwood.world import planned
 from system.errors import InputError
 
 
@@ -40,9 +38,7 @@ def plan(
         index = wire.index(store)
         if index is not None:
             held.enter_context(index)
-        planner = Planner(Outside(chosen, index))
-        plans = [planner.plan(job) for job in asked]
-        dag = Dag.of(plans, planner.steps)
+        dag = planned(asked, chosen, index)
         ids = [step.id for step in dag]
         present = store.ids()
         failed: set[str] = set()

@@ -41,7 +41,7 @@ def command(folder: Path, root: Path, *arguments: str) -> list[str]:
     argv = [sys.executable, "-m", "stepwood", *arguments]
     if arguments[0] not in ("check", "fmt", "dockerfile", "--help"):
         argv += ["--store", f"overlay:{folder}/store"]
-    if arguments[0] in ("plan", "build"):
+    if arguments[0] in ("plan", "build", "why"):
         argv += ["--base", f"bb=dir:{root}"]
     return argv
 
@@ -352,3 +352,13 @@ def test_a_long_chain_ends_with_all_its_files(run: Run, tmp_path: Path) -> None:
 def test_a_store_in_a_place_that_is_a_file_is_3(tmp_path: Path, run: Run) -> None:
     (tmp_path / "store").write_text("")
     assert run("build", "a.spec").returncode == 3
+
+
+def test_why_files_names_the_root_causes_of_what_would_run(run: Run, tmp_path: Path) -> None:
+    assert "no such step was built before: 3 steps" in run("why", "a.spec").stdout
+    run("build", "a.spec")
+    assert run("why", "a.spec").stdout == "nothing would run: every step is cached\n"
+    (tmp_path / "a.spec").write_text(CHAIN.replace("(run (shell", "(env A b) (run (shell", 1))
+    told = run("why", "a.spec").stdout
+    assert "env changed from " in told
+    assert ": 2 steps" in told
