@@ -63,7 +63,6 @@ def furnish(world: World, network: int | None, stage: mounts.Stage) -> Furnished
     if world.capabilities is not None:
         sys.bound_capabilities(world.capabilities)
     os.umask(world.umask)
-    _default_signals()
     places = iter(stage.places)
     standing: dict[str, str] = {}
     ready: list[tuple[str, bool, int]] = []
@@ -175,8 +174,9 @@ def _exec(launch: Launch, program: Exec, world: World) -> NoReturn:
         os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else CANNOT_START)
 
 
-def _default_signals() -> None:
-    """Ignore and block no signal: exec would hand that on, and a shell cannot trap what it was started to ignore.
+def default_signals() -> None:
+    """Ignore and block no signal: exec hands that on, and a shell cannot trap what it was started to ignore. Once, in
+    the helper, for all its children.
 
     Python ignores SIGPIPE and SIGXFSZ, the helper SIGTERM, and who started the engine perhaps more. SIGPIPE stays
     ignored until the exec, for a `Call` that writes to a pipe.

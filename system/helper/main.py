@@ -110,6 +110,7 @@ class Loop:
     def _furnish(self, world: bytes) -> Waiting:
         """A new child that makes itself at home in a world and waits for its launch."""
         kind: World = pickle.loads(world)  # noqa: S301 - from our own engine, over a private socket
+        self._stage.keep(kind)
         network = None if kind.network else self._networks.take()
         door, inner = socket.socketpair()
         with inner:
@@ -280,7 +281,11 @@ def main(engine_descriptor: int, stage_folder: str) -> None:
         os.waitpid(pid, 0)
         os._exit(0)
     sys.die_with_parent()
+    child.default_signals()
     sys.make_private()
+    with contextlib.suppress(OSError):
+        # Every launch copies the mounts of this namespace, and of cgroups there may be a dozen, which no launch reads.
+        sys.umount(b"/sys/fs/cgroup")
     proc = mounts.pseudo("proc", (), sys.MOUNT_ATTR_NOSUID | sys.MOUNT_ATTR_NODEV | sys.MOUNT_ATTR_NOEXEC)
     sys.move_mount(proc, sys.AT_FDCWD, b"/proc")
     stage = mounts.Stage(stage_folder)

@@ -10,7 +10,7 @@ import errno
 import os
 
 from system.helper import syscalls as sys
-from system.launch import Bind, Data, Folder, Layers, Mount, Pseudo, Root
+from system.launch import Bind, Data, Folder, Layers, Mount, Pseudo, Root, World
 
 CLONE = sys.OPEN_TREE_CLONE
 
@@ -120,8 +120,8 @@ class Stage:
     """The helper's own tmpfs, mounted over a folder that the engine gives: what every launch may need.
 
     `root`: where a new root is attached before the pivot. `empty`: what masked folders become.
-    `places`: where a world's mounts stand until its launch comes. Files of a launch go on a tmpfs of
-    that launch over `box`, which goes with it.
+    `places`: where a world's mounts stand until its launch comes. The files of a world, like its hosts file,
+    are made once; those of a launch go on a tmpfs of that launch over `box`, which goes with it.
     """
 
     def __init__(self, folder: str) -> None:
@@ -129,6 +129,7 @@ class Stage:
         self.places = [f"{folder}/{number}" for number in range(8)]
         self._folder = folder
         self._boxed = 0
+        self._kept: dict[Data, str] = {}
 
     def prepare(self) -> None:
         tmpfs = pseudo("tmpfs", (("mode", "0700"),), sys.MOUNT_ATTR_NODEV | sys.MOUNT_ATTR_NOSUID)
@@ -137,8 +138,18 @@ class Stage:
         for folder in (self.root, self.empty, self._box, *self.places):
             os.mkdir(folder, 0o755)
 
+    def keep(self, world: World) -> None:
+        """Make the files of a world, in the helper and before any child that needs them."""
+        for mount in world.mounts:
+            if isinstance(mount.source, Data) and mount.source not in self._kept:
+                path = f"{self._folder}/kept{len(self._kept)}"
+                _write(path, mount.source)
+                self._kept[mount.source] = path
+
     def file(self, data: Data) -> str:
         """The path of a file with this content."""
+        if data in self._kept:
+            return self._kept[data]
         if self._boxed == 0:
             tmpfs = pseudo("tmpfs", (("mode", "0700"),), sys.MOUNT_ATTR_NODEV | sys.MOUNT_ATTR_NOSUID)
             sys.move_mount(tmpfs, sys.AT_FDCWD, os.fsencode(self._box))
