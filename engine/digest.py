@@ -11,22 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 
-from engine.step import Action, Base, Copy, FromContext, FromStep, Ids, Named, Run, StepId, User
+from engine.step import Action, Base, Copy, FromContext, FromStep, Ids, Named, Run, StepId, User, kind
 
 VERSION = "stepwood-step-1"
 """Changes when equal steps would get other ids; every snapshot made before is then built anew."""
 
 Fields = list[tuple[str, object]]
-
-
-def kind(action: Action) -> str:
-    match action:
-        case Base():
-            return "base"
-        case Run():
-            return "run"
-        case Copy():
-            return "copy"
 
 
 def fields(action: Action) -> Fields:

@@ -141,6 +141,17 @@ class Copy:
 Action = Base | Run | Copy
 
 
+def kind(action: Action) -> str:
+    """The word for a kind of step: it heads the id's encoding, and plans, events and the index show it."""
+    match action:
+        case Base():
+            return "base"
+        case Run():
+            return "run"
+        case Copy():
+            return "copy"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A node of the DAG. `op` is the op as one line of canonical spec text; it is for people and not in the id."""
@@ -151,13 +162,7 @@ class Step:
 
     @property
     def kind(self) -> str:
-        match self.action:
-            case Base():
-                return "base"
-            case Run():
-                return "run"
-            case Copy():
-                return "copy"
+        return kind(self.action)
 
     @property
     def inputs(self) -> tuple[StepId, ...]:
