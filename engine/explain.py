@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine import digest
-from engine.dag import Dag
 from engine.index import Index
 from engine.step import StepId
+
+if TYPE_CHECKING:
+    from engine.dag import Dag  # comparing two steps needs no graph, and importing one takes 0.1 s
 
 _IDS = ("input", "from")
 """Fields that are ids of other steps: what those stand for says more, so they count only where nothing else differs."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from system.errors import InputError
 
 FILE = "stepwood.toml"
+STDIN = "-"
+"""The FILE of a command line that is standard input."""
 KEYS = ("store", "sandbox", "context", "base", "pull")
 PULL = ("missing", "always", "never")
 

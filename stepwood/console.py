@@ -14,11 +14,13 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from engine.dag import Dag
 from engine.events import BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
 from engine.outcome import Failed, Skipped
+
+if TYPE_CHECKING:
+    from engine.dag import Dag
 
 SHORT = 12
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from engine.plan import Job
 from grammar import parser
 from grammar.ast import Spec
+from stepwood.config import STDIN
 from system.errors import InputError
-
-STDIN = "-"
 
 
 def read(file: str) -> str:

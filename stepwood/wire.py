@@ -7,17 +7,19 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from engine.executor.worker import Worker
 from engine.index import Index
 from sandboxes.namespaces import Namespaces
 from sandboxes.sandbox import Sandbox
-from stepwood.bases import base as bases
 from stepwood.config import Settings, state_folder
 from stores import probe
 from stores.store import Store
 from system.errors import InputError
 from system.helper.client import Helper
+
+if TYPE_CHECKING:
+    from engine.executor.worker import Worker
 
 INDEX = "index.db"
 
@@ -57,6 +59,10 @@ class Workshop:
 @contextmanager
 def workshop(settings: Settings, secrets: Mapping[str, bytes], *, keep_failed: bool = False) -> Iterator[Workshop]:
     """Open the store for writing and start the helper; what is left open by an error is closed."""
+    # Only who builds pays for these.
+    from engine.executor.worker import Worker
+    from stepwood.bases import base as bases
+
     box = sandbox(settings)
     box.check()
     _prepare_process()

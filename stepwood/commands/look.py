@@ -17,10 +17,8 @@ from engine.explain import Cause, Difference, causes, difference
 from engine.index import Index, Match
 from stepwood import wire
 from stepwood.commands import options
-from stepwood.config import settings
+from stepwood.config import STDIN, settings
 from stepwood.console import SHORT
-from stepwood.jobs import STDIN, jobs
-from stepwood.world import planned
 from stores.store import Store
 from system.errors import InputError
 
@@ -80,6 +78,9 @@ def _why_two(index: Index, one: str, two: str) -> None:
 
 
 def _why_files(files: tuple[str, ...], config: Path | None, shared: dict[str, Any]) -> None:
+    from stepwood.jobs import jobs
+    from stepwood.world import planned
+
     chosen = settings(config, shared)
     store = wire.store(chosen)
     with ExitStack() as held:

@@ -10,7 +10,8 @@ import click
 
 from grammar import parser
 from stepwood.commands import options
-from stepwood.jobs import STDIN, read
+from stepwood.config import STDIN
+from stepwood.jobs import read
 from system.errors import InputError, SpecError
 
 
