@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +19,6 @@ from system.launch import Exec
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.~/-]*\Z")
 _HASHES = "inrelease"
-# apt hands a pipe to dash by its number, and dash knows only one digit: start with none but the standard ones.
-_WITHOUT_DESCRIPTORS = (
-    sys.executable,
-    "-SIc",
-    "import os, sys; os.closerange(3, 4096); os.execv(sys.argv[1], sys.argv[1:])",
-)
 # Without it apt would bring usrmerge, and with it perl, into every base.
 _MERGED = Path("/usr/share/mmdebstrap/hooks/maybe-merged-usr")
 # mmdebstrap's hook gets the new root as $1; its lists are removed only after it.
@@ -67,7 +60,6 @@ class Debootstrap:
         status = draft.run(
             Exec(
                 (
-                    *_WITHOUT_DESCRIPTORS,
                     process.find("mmdebstrap"),
                     "--mode=root",
                     "--variant=minbase",
