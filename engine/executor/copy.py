@@ -6,7 +6,7 @@ import os
 
 from engine.step import Copy, FromContext, FromStep, Manifest
 from system.errors import InputError, SandboxError
-from system.helper.client import NO_WORLD, Helper, null
+from system.helper.client import NO_WORLD, Helper
 from system.helper.copying import Listed, Sources
 from system.launch import Call, Ids, Launch, Root
 
@@ -38,11 +38,10 @@ def copy(step: Copy, root: Root, view: Root | None, owner: Ids, helper: Helper, 
     call = Call("copy", (what, step.destination, owner.uid, owner.gid))
     # No mounts: a /proc would hide the image's, and its mount point would become part of the snapshot.
     launch = Launch(call, NO_WORLD, root, views=views)
-    nothing = null()
     try:
-        started = helper.start(launch, nothing, output, output, descriptors)
+        started = helper.start(launch, None, output, output, descriptors)
     finally:
-        for descriptor in (nothing, *descriptors):
+        for descriptor in descriptors:
             os.close(descriptor)
     status = started.wait().status
     if status:  # a refusal or a failure was raised; this is a kill from outside

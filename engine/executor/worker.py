@@ -21,7 +21,7 @@ from sandboxes.sandbox import Command, Sandbox
 from stores.store import Draft, Store
 from system import launch
 from system.errors import InputError, MachineError
-from system.helper.client import Helper, null
+from system.helper.client import Helper
 from system.launch import Call, Data, Launch, Mount, Root
 
 Fetch = Callable[[Base, Root, Path, Helper, int], None]
@@ -111,12 +111,10 @@ class Worker:
 
     def _start(self, how: Launch, log: Log) -> launch.Exit:
         reader, writer = os.pipe()
-        nothing = null()
         try:
-            started = self.helper.start(how, nothing, writer, writer)
+            started = self.helper.start(how, None, writer, writer)
         finally:
             os.close(writer)
-            os.close(nothing)
         try:
             log.drain(reader)
             return started.wait()
@@ -137,13 +135,11 @@ class Worker:
                 return launch.Ids(uid, gid)
             case named:
                 reader, writer = os.pipe()
-                nothing = null()
                 try:
                     call = Launch(Call("resolve_user", (named.name,)), root=root)
-                    started = self.helper.start(call, nothing, nothing, nothing, [writer])
+                    started = self.helper.start(call, descriptors=[writer])
                 finally:
                     os.close(writer)
-                    os.close(nothing)
                 try:
                     answer = os.read(reader, 65536).decode().split()
                     started.wait()

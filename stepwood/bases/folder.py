@@ -11,7 +11,6 @@ from engine.step import Base
 from stepwood.bases.provider import PLAIN, SEARCH_PATH, Draft, finish, stop
 from system import process
 from system.errors import InputError
-from system.helper.client import null
 from system.launch import Exec
 
 _XATTRS = ("security.capability", "system.posix_acl_access", "system.posix_acl_default", "user.")
@@ -49,11 +48,10 @@ def _copy(folder: str, draft: Draft) -> int:
     unpack = (tar, "--extract", "--xattrs", "--xattrs-include=security.capability", "--xattrs-include=user.*", "--acls",
               "--numeric-owner", "--same-owner", "--preserve-permissions")  # fmt: skip
     reader, writer = os.pipe()
-    nothing = null()
     output = draft.output
     try:
         sender = draft.start(
-            Exec((*pack, "-C", folder, "-f", "-", "."), _TAR_ENV), stdin=nothing, stdout=writer, stderr=output
+            Exec((*pack, "-C", folder, "-f", "-", "."), _TAR_ENV), stdin=None, stdout=writer, stderr=output
         )
         try:
             receiver = draft.start(
@@ -67,7 +65,7 @@ def _copy(folder: str, draft: Draft) -> int:
             stop(sender)
             raise
     finally:
-        for descriptor in (reader, writer, nothing):
+        for descriptor in (reader, writer):
             os.close(descriptor)
     try:
         received = finish(receiver)

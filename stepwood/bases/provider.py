@@ -14,7 +14,7 @@ from typing import Protocol
 from engine.step import Base, Config
 from stepwood.bases.compression import Packed
 from system.errors import MachineError, OutOfSpace, StepwoodError
-from system.helper.client import Helper, Started, null
+from system.helper.client import Helper, Started
 from system.launch import Call, Exec, Folder, Launch, Layers, Mount, Root, World
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,20 +39,17 @@ class Draft:
         place.mkdir(exist_ok=True)
         return place, Mount(str(place), self.root, nosuid=False)
 
-    def start(self, program: Exec, *, mounts: tuple[Mount, ...] = (), stdin: int, stdout: int, stderr: int) -> Started:
-        """Start a program of the host in private namespaces."""
+    def start(
+        self, program: Exec, *, mounts: tuple[Mount, ...] = (), stdin: int | None, stdout: int, stderr: int
+    ) -> Started:
+        """Start a program of the host in private namespaces. `stdin` None: it reads nothing."""
         launch = Launch(program, mounts=mounts)
         return self.helper.start(launch, stdin, stdout, stderr)
 
     def run(self, program: Exec, *, mounts: tuple[Mount, ...] = (), stderr: int | None = None) -> int:
         """Run a program of the host in private namespaces to its end; its exit status."""
-        nothing = null()
-        try:
-            errors = self.output if stderr is None else stderr
-            started = self.start(program, mounts=mounts, stdin=nothing, stdout=self.output, stderr=errors)
-        finally:
-            os.close(nothing)
-        return finish(started)
+        errors = self.output if stderr is None else stderr
+        return finish(self.start(program, mounts=mounts, stdin=None, stdout=self.output, stderr=errors))
 
     def broken(self, what: str) -> MachineError:
         """Why a tool that ended badly did so, as far as the disk tells; `what` else."""
@@ -74,17 +71,15 @@ class Draft:
         All in one launch: an upper that was mounted `volatile` cannot be mounted again.
         """
         reader, writer = os.pipe()
-        nothing = null()
         try:
             names = tuple(archive.name for archive in archives)
             launch = Launch(Call("unpack", (names, whiteouts)), world=_BARE, root=self.root)
-            started = self.helper.start(launch, nothing, self.output, self.output, [reader])
+            started = self.helper.start(launch, None, self.output, self.output, [reader])
         except BaseException:
             os.close(writer)
             raise
         finally:
             os.close(reader)
-            os.close(nothing)
         try:
             with open(writer, "wb", buffering=0) as pipe:
                 _pump(archives, pipe)

@@ -127,19 +127,31 @@ class Helper:
             argv = [sys.executable, "-SI", "-c", _START, _SOURCE, str(theirs.fileno()), str(stage)]
             self._process = process.start(argv, pass_fds=[theirs.fileno(), *locks])
         self._socket = ours
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._lock = threading.Lock()
         self._live: set[Started] = set()
         self._stopping = False
 
-    def start(self, launch: Launch, stdin: int, stdout: int, stderr: int, descriptors: Sequence[int] = ()) -> Started:
-        """Start a launch with these standard descriptors and, for a `Call`, extra ones, which stay the caller's."""
+    def start(
+        self,
+        launch: Launch,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        descriptors: Sequence[int] = (),
+    ) -> Started:
+        """Start a launch with these standard descriptors and, for a `Call`, extra ones, which stay the caller's.
+
+        None stands for /dev/null.
+        """
         world = _pickled(launch.world)
         message = pickle.dumps(replace(launch, world=NO_WORLD), protocol=pickle.HIGHEST_PROTOCOL)
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
+                standard = [self._null if one is None else one for one in (stdin, stdout, stderr)]
                 with self._lock:
-                    wire.send(self._socket, world, message, [theirs.fileno(), stdin, stdout, stderr, *descriptors])
+                    wire.send(self._socket, world, message, [theirs.fileno(), *standard, *descriptors])
             except OSError as error:
                 control.close()
                 raise HelperError(f"the helper process is gone: {error.strerror}") from error
@@ -170,14 +182,12 @@ class Helper:
         """End the helper and everything it started."""
         self._socket.close()
         self._process.wait()
+        if self._null >= 0:
+            os.close(self._null)
+            self._null = -1
 
     def __enter__(self) -> Helper:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def null() -> int:
-    """A descriptor of /dev/null for a launch that reads or says nothing."""
-    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.step import Base
 from stepwood.bases import base as bases
 from stepwood.bases.image import machine
-from system.helper.client import Helper, null
+from system.helper.client import Helper
 from system.launch import Folder, Layers, Root
 
 
@@ -30,7 +30,7 @@ class Draft:
     def fetch(self, base: Base) -> Path:
         """Fill the root and check that nothing is mounted on the host."""
         before = Path("/proc/self/mounts").read_text()
-        output = null()
+        output = os.open(os.devnull, os.O_WRONLY)
         try:
             bases.fetch(base, self.root, self.scratch, self.helper, output)
         finally:

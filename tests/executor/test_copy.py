@@ -15,7 +15,7 @@ from engine.inputs import Memory, take_manifest
 from engine.step import Copy, FromContext, FromStep, Ids
 from system import launch
 from system.errors import InputError
-from system.helper.client import Helper, null
+from system.helper.client import Helper
 from system.launch import Folder, Layers, Root
 
 pytestmark = [
@@ -106,7 +106,7 @@ class Place:
         meanwhile()
         step = Copy("0" * 64, taken, sources, dst, exclude, Ids(*owner))
         view = Folder(str(self.source), readonly=True) if frm == "step" else None
-        output = null()
+        output = os.open(os.devnull, os.O_WRONLY)
         try:
             copy(step, root or Folder(str(self.image)), view, launch.Ids(*owner), self.helper, output)
         finally:
@@ -316,7 +316,7 @@ def test_from_layers(place: Place, tmp_path: Path) -> None:
     make(tmp_path / "one", {"d/a": "1", "d/b": "1"})
     make(tmp_path / "two", {"d/b": "2", "d/c": "2"})
     step = Copy("0" * 64, FromStep("f" * 64), ("d",), "/d", (), Ids())
-    output = null()
+    output = os.open(os.devnull, os.O_WRONLY)
     copy(step, Folder(str(place.image)), Layers(str(tmp_path), ("one", "two")), launch.Ids(), place.helper, output)
     os.close(output)
     assert shown(place.image) == {"d/a": "1", "d/b": "2", "d/c": "2"}
@@ -441,7 +441,7 @@ def test_ten_thousand_files(place: Place, tmp_path: Path, frm: str, kind: str) -
     if frm == "context":
         taken = FromContext(take_manifest(place.source, (".",), (), Memory()))
     step = Copy("0" * 64, taken, (".",), "/d/", (), Ids())
-    output = null()
+    output = os.open(os.devnull, os.O_WRONLY)
     start = time.perf_counter()
     view = Folder(str(place.source)) if frm == "step" else None
     copy(step, root or Folder(str(place.image)), view, launch.Ids(), place.helper, output)

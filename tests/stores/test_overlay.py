@@ -14,7 +14,7 @@ from sandboxes.sandbox import Command
 from stores import squash
 from stores.overlay import overlay
 from stores.tree import TreeStore
-from system.helper.client import Helper, null
+from system.helper.client import Helper
 from system.launch import Layers
 from tests.stores import ops
 from tests.stores.workshop import Workshop
@@ -47,12 +47,8 @@ def sandboxed(shop: Workshop, id: str, script: str, *inputs: str, host_network: 
     """A step in the real sandbox, with all its mounts."""
     with shop.store.draft(id, inputs) as draft:
         command = Command(("/bin/sh", "-c", script), (("PATH", "/bin"),), host_network=host_network)
-        nothing = null()
-        try:
-            launch = Namespaces().launch(command, draft.root, str(draft.scratch))
-            status = shop.helper.start(launch, nothing, nothing, nothing).wait().status
-        finally:
-            os.close(nothing)
+        launch = Namespaces().launch(command, draft.root, str(draft.scratch))
+        status = shop.helper.start(launch).wait().status
         draft.commit({})
     return status
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stores.store import Cache, Draft, Store
-from system.helper.client import Helper, null
+from system.helper.client import Helper
 from system.launch import Exec, Exit, Folder, Launch, Layers, Mount, Root, World
 
 APPLETS = ("sh", "cat", "rm", "mkdir", "chmod", "chown", "ln", "mv", "tar", "touch", "true", "stat", "ls", "test", "dd")
@@ -73,16 +73,12 @@ class Workshop:
     def output(self, script: str, root: Root, mounts: Sequence[Mount] = ()) -> tuple[Exit, bytes]:
         """Run a shell script in a root."""
         launch = Launch(Exec(("/bin/sh", "-ec", script), (("PATH", "/bin"),)), BARE, root=root, mounts=tuple(mounts))
-        nothing = null()
         read, write = os.pipe()
-        try:
-            started = self.helper.start(launch, nothing, write, write)
-            os.close(write)
-            with open(read, "rb") as pipe:
-                said = pipe.read()
-            return started.wait(), said
-        finally:
-            os.close(nothing)
+        started = self.helper.start(launch, None, write, write)
+        os.close(write)
+        with open(read, "rb") as pipe:
+            said = pipe.read()
+        return started.wait(), said
 
     def run(self, script: str, root: Root, mounts: Sequence[Mount] = ()) -> bytes:
         """Run a shell script that must succeed."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from system.helper.client import Helper, Started, null
+from system.helper.client import Helper, Started
 from system.launch import Exec, Exit, Launch, Layers, Mount, World
 
 PATH = (("PATH", "/bin"),)
@@ -116,12 +116,10 @@ class Bed:
     @contextlib.contextmanager
     def job(self, launch: Launch, descriptors: Sequence[int] = ()) -> Iterator[Job]:
         read, write = os.pipe2(os.O_CLOEXEC)
-        nothing = null()
         try:
-            started = self.helper.start(launch, nothing, write, write, descriptors)
+            started = self.helper.start(launch, None, write, write, descriptors)
         finally:
             os.close(write)
-            os.close(nothing)
         job = Job(started, read)
         try:
             yield job

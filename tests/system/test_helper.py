@@ -17,7 +17,7 @@ import pytest
 
 from system.errors import HelperError, InputError, SandboxError
 from system.helper import wire
-from system.helper.client import Helper, null
+from system.helper.client import Helper
 from system.launch import Call, Data, Exec, Folder, Ids, Launch, Layers, Mount, World
 from tests.system.bed import PATH, Bed, mounted, processes
 
@@ -226,7 +226,7 @@ def test_nothing_is_left_when_the_outer_process_is_killed_point_1(own: Bed) -> N
 ENGINE = """
 import sys, time
 from pathlib import Path
-from system.helper.client import Helper, null
+from system.helper.client import Helper
 from system.launch import Exec, Launch, Folder, Ids
 stage, root, mark, lock = sys.argv[1:]
 held = open(lock)
@@ -234,7 +234,7 @@ helper = Helper(Path(stage), [held.fileno()])
 script = f"(setsid sleep {mark} &); exec sleep {mark}"
 program = Exec(("/bin/sh", "-c", script), (("PATH", "/bin"),))
 jobs = [
-    helper.start(Launch(program, root=Folder(root), user=Ids(uid)), *[null()] * 3) for uid in (0, 0, 0, 1000, 1000)
+    helper.start(Launch(program, root=Folder(root), user=Ids(uid))) for uid in (0, 0, 0, 1000, 1000)
 ]
 print("ready", flush=True)
 time.sleep(60)
@@ -268,12 +268,10 @@ def test_nothing_is_left_when_the_engine_is_killed_point_1(bed: Bed, tmp_path: P
 def test_200_steps_that_sleep_a_second_point_10(bed: Bed) -> None:
     world = World(network=False, ipc=True, hostname="builder")
     launches = [replace(bed.shell("", world=world), process=Exec(("/bin/sleep", "1"), PATH)) for _ in range(200)]
-    nothing = null()
     began = time.monotonic()
-    started = [bed.helper.start(launch, nothing, nothing, nothing) for launch in launches]
+    started = [bed.helper.start(launch) for launch in launches]
     assert {each.wait(20).status for each in started} == {0}
     assert time.monotonic() - began < 3
-    os.close(nothing)
 
 
 def test_a_network_namespace_serves_again_point_10(bed: Bed) -> None:
