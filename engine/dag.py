@@ -45,6 +45,11 @@ class Dag:
     def plans(self) -> Sequence[Plan]:
         return self._plans
 
+    @property
+    def total(self) -> int:
+        """The steps of all jobs, one that is shared counted for each."""
+        return sum(len(plan.steps) for plan in self._plans)
+
     def __len__(self) -> int:
         return len(self._steps)
 

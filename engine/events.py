@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.outcome import Name, Outcome
+from engine.outcome import Cause, Name, Outcome
 from engine.records import Totals
 from engine.step import StepId
 
@@ -19,11 +19,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A piece of a step's log, as it came. `replayed`: from the log of the run that built it."""
+    """A piece of a step's log: as it comes, or, of a cached step, from the run that built it."""
 
     id: StepId
     data: bytes
-    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Retried:
 
     id: StepId
     attempt: int
-    cause: str
+    cause: Cause
     message: str
 
 

@@ -238,6 +238,14 @@ class Index:
                 more = ["  …"] if len(several) > CANDIDATES else []
                 raise InputError(f'"{prefix}" may stand for several; write more of it', hint="\n".join(shown + more))
 
+    def step_of(self, match: Match) -> StepId:
+        """The step that a match stands for: a job's is the last of its latest run. Not for a batch."""
+        if match.kind == "job":
+            job = self.job_by_name(match.id)
+            assert job is not None, "it matched"
+            return job.final
+        return match.id
+
     def step(self, id: StepId) -> StepRow:
         for row in self._db.rows("SELECT id, kind, op, first_seen FROM steps WHERE id = ?", (id,)):
             return StepRow(*row)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from engine.dag import Dag
-from engine.step import StepId
+from engine.step import SHORT, StepId
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Prospect:
                 states[step.id] = "run"
         return states
 
-    def costs(self) -> tuple[float | None, float | None]:
+    def costs(self, states: Mapping[StepId, str]) -> tuple[float | None, float | None]:
         """Predicted seconds of all that would run, and of its longest chain; None where a step has no history."""
-        todo = [id for id, state in self.states().items() if state == "run"]
+        todo = [id for id, state in states.items() if state == "run"]
         if any(id not in self.seconds for id in todo):
             return None, None
         own = {id: self.seconds[id] for id in todo}
@@ -45,7 +45,7 @@ class Prospect:
 def as_json(prospect: Prospect) -> dict[str, object]:
     """The document that docs/reference/cli.md describes."""
     dag, states = prospect.dag, prospect.states()
-    seconds, critical = prospect.costs()
+    seconds, critical = prospect.costs(states)
     return {
         "version": 1,
         "jobs": [{"name": plan.name, "final": plan.final, "steps": list(plan.steps)} for plan in dag.plans],
@@ -64,7 +64,7 @@ def as_json(prospect: Prospect) -> dict[str, object]:
         ],
         "totals": {
             "jobs": len(dag.plans),
-            "steps": sum(len(plan.steps) for plan in dag.plans),
+            "steps": dag.total,
             "distinct": len(dag),
             "cached": len(prospect.cached),
             "to_run": sum(state == "run" for state in states.values()),
@@ -87,12 +87,11 @@ def as_text(prospect: Prospect) -> str:
                 shown.add(id)
                 share = f"  ×{len(dag.jobs(id))}" if len(dag.jobs(id)) > 1 else ""
                 time = f"  {prospect.seconds[id]:.1f} s" if id in prospect.seconds else ""
-                lines.append(f"  {states[id]:7} {id[:12]} {dag[id].op}{share}{time}")
-    seconds, critical = prospect.costs()
+                lines.append(f"  {states[id]:7} {id[:SHORT]} {dag[id].op}{share}{time}")
+    seconds, critical = prospect.costs(states)
     todo = sum(state == "run" for state in states.values())
-    steps = sum(len(plan.steps) for plan in dag.plans)
     lines.append(
-        f"{len(dag.plans)} jobs, {steps} steps, {len(dag)} distinct: {len(prospect.cached)} cached, {todo} to run"
+        f"{len(dag.plans)} jobs, {dag.total} steps, {len(dag)} distinct: {len(prospect.cached)} cached, {todo} to run"
     )
     if todo and seconds is not None and critical is not None:
         lines.append(f"predicted: {seconds:.1f} s of work, {critical:.1f} s on the critical path")

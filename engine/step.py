@@ -7,6 +7,9 @@ from dataclasses import dataclass
 StepId = str
 """64 lower-case hexadecimal digits: the SHA-256 of a step's canonical encoding (`engine.digest`)."""
 
+SHORT = 12
+"""Digits of an id that people are shown; any unique prefix names a step."""
+
 Env = tuple[tuple[str, str], ...]
 """Variables sorted by name, each name once."""
 

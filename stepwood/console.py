@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from engine.events import BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
 from engine.outcome import Failed, Skipped
+from engine.step import SHORT
 
 if TYPE_CHECKING:
     from engine.dag import Dag
-
-SHORT = 12
 
 
 def say(text: str) -> None:

@@ -282,16 +282,15 @@ class TreeStore:
                 yield TreeCache(root)
             finally:
                 with disk.errors(f"cannot save cache {name}"):
-                    self._save_cache(folder, before, home / "copy")
+                    self._save_cache(folder, before, current, home / "copy")
         with disk.errors(f"cannot tidy cache {name}"):
             self._tidy_cache(folder)
 
-    def _save_cache(self, folder: Path, before: Mapping[str, Any], copy: Path) -> None:
+    def _save_cache(self, folder: Path, before: Mapping[str, Any], current: Sequence[str], copy: Path) -> None:
         saving = disk.lock(folder / "saving", exclusive=True)
         try:
             if self._current(folder).get("version", 0) != before.get("version", 0):
                 return
-            current = [str(folder / part) for part in before.get("folders", [])]
             folders = self._driver.finish_cache(copy, folder, current)
             if folders is not None:
                 now = {"version": before.get("version", 0) + 1, "folders": list(folders)}

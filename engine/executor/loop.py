@@ -10,7 +10,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,7 +74,6 @@ class _Done:
     seconds: float = 0.0
     attempts: int = 1
     log: str | None = None
-    claim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +86,16 @@ _Message = Started | Output | Retried | _Done | _Stop
 
 @dataclass(slots=True)
 class _Jobs:
-    """By name: how many steps a job still waits for, the worst that its steps did, its last step, its row."""
+    """By name: how many steps a job still waits for, its outcome so far, its last step, its row."""
 
     left: dict[str, int] = field(default_factory=dict)
     final: dict[str, StepId] = field(default_factory=dict)
     row: dict[str, int] = field(default_factory=dict)
-    worst: dict[str, Name] = field(default_factory=dict)
+    outcome: dict[str, Name] = field(default_factory=dict)
 
 
-_ORDER: Mapping[Name, int] = {"cached": 0, "built": 1, "cancelled": 2, "skipped": 3, "failed": 4}
+_ORDER: Mapping[Name, int] = {"cached": 0, "built": 1, "cancelled": 2, "failed": 3}
+"""From best to worst, for jobs and batches, where a skipped step counts as failed."""
 
 
 class Loop:
@@ -149,14 +149,13 @@ class Loop:
         with self._index.transaction():
             self._index.add_steps(self._dag, lambda step: digest.fields(step.action))
             plans = self._dag.plans
-            steps = sum(len(plan.steps) for plan in plans)
             self._batch = self._index.begin_batch(
-                self._options.command, jobs=len(plans), steps=steps, started=self._began
+                self._options.command, jobs=len(plans), steps=self._dag.total, started=self._began
             )
             rows = self._index.add_jobs(self._batch, [(plan.name, plan.final) for plan in plans])
         for plan, row in zip(plans, rows, strict=True):
             self._jobs.left[plan.name] = len(plan.steps)
-            self._jobs.worst[plan.name] = "cached"
+            self._jobs.outcome[plan.name] = "cached"
             self._jobs.final[plan.name] = plan.final
             self._jobs.row[plan.name] = row
 
@@ -201,7 +200,7 @@ class Loop:
                 self._messages.put(_Done(id, None))
                 return
             with claim:
-                if id in _Present(self._worker.store.meta):
+                if self._is_there(id):
                     self._messages.put(_Done(id, Cached(), started))
                     return
                 self._messages.put(Started(id))
@@ -218,6 +217,14 @@ class Loop:
         if self._stopping.is_set() and isinstance(done.outcome, Failed):
             done = _Done(id, Cancelled(), started, done.seconds, tries, done.log)
         self._messages.put(done)
+
+    def _is_there(self, id: StepId) -> bool:
+        """Whether a snapshot is there by now: asked of the disk, since another process may have made it."""
+        try:
+            self._worker.store.meta(id)
+        except KeyError:
+            return False
+        return True
 
     # --- in the loop's thread
 
@@ -240,7 +247,8 @@ class Loop:
             case _Stop():
                 self._stop()
             case Retried(id=id):
-                self._record([self._attempt_row(id, message)])
+                failed = Failed(1, message.cause, 0.0, message.message)
+                self._record([Attempt.of(id, failed, started=time.time(), number=message.attempt)])
                 self._report(message)
             case Started() | Output():
                 self._report(message)
@@ -250,7 +258,6 @@ class Loop:
     def _look_around(self) -> None:
         self._looked_at = time.monotonic()
         if self._killed_at is not None and time.monotonic() >= self._killed_at:
-            self._worker.helper.stop(kill=True)
             self._worker.helper.close()
             self._killed_at = float("inf")
         for id in list(self._elsewhere):
@@ -265,7 +272,7 @@ class Loop:
             with claim:
                 pass
             last = self._index.latest_attempt(id)
-            if id in _Present(self._worker.store.meta):
+            if self._is_there(id):
                 del self._elsewhere[id]
                 self._ended(_Done(id, Cached(), time.time()))
             elif last is not None and last.outcome == "failed" and last.started + last.seconds >= self._began:
@@ -286,7 +293,7 @@ class Loop:
                 except OSError:
                     data = b""  # the log was pruned
                 if data:
-                    self._report(Output(id, data, replayed=True))
+                    self._report(Output(id, data))
         self._report(Ended(id, Cached(), 0.0, 0, None))
         self._count(id, "cached")
 
@@ -334,16 +341,15 @@ class Loop:
 
     def _count(self, id: StepId, outcome: Name) -> None:
         """Tell of the jobs that end with this step."""
+        told: Name = "failed" if outcome == "skipped" else outcome
         for job in self._dag.jobs(id):
             self._jobs.left[job] -= 1
-            if _ORDER[outcome] > _ORDER[self._jobs.worst[job]]:
-                self._jobs.worst[job] = outcome
+            self._jobs.outcome[job] = _worst([told, self._jobs.outcome[job]])
             if not self._jobs.left[job]:
                 self._job_ended(job)
 
     def _job_ended(self, job: str) -> None:
-        worst = self._jobs.worst[job]
-        outcome: Name = "failed" if worst == "skipped" else worst
+        outcome = self._jobs.outcome[job]
         self._index.finish_job(self._jobs.row[job], outcome)
         self._report(JobEnded(job, outcome, self._jobs.final[job]))
 
@@ -351,19 +357,12 @@ class Loop:
         if rows:
             self._index.record_attempts(self._batch, rows)
 
-    def _attempt_row(self, id: StepId, message: Retried) -> Attempt:
-        outcome = Failed(1, _cause(message.cause), 0.0, message.message)
-        return Attempt.of(id, outcome, started=time.time(), number=message.attempt)
-
     def _finish(self, seconds: float, *, built: bool) -> Summary:
         names = [outcome.name for outcome in self._scheduler.outcomes.values()]
         totals = Totals(*(names.count(name) for name in ("built", "cached", "failed", "skipped", "cancelled")))
         if built:
             self._worker.store.sync()
-        worst: Name = max(self._jobs.worst.values(), key=lambda name: _ORDER[name], default="cached")
-        outcome: Name = "failed" if worst == "skipped" else worst
-        if self._stops:
-            outcome = "cancelled"
+        outcome: Name = "cancelled" if self._stops else _worst(self._jobs.outcome.values())
         self._index.finish_batch(self._batch, outcome, totals, finished=time.time())
         return Summary(self._batch, outcome, totals, self._exit_code(), seconds)
 
@@ -391,18 +390,8 @@ class Loop:
                 signal.signal(number, handler)
 
 
-@dataclass(frozen=True, slots=True)
-class _Present:
-    """`id in _Present(store.meta)`: whether a snapshot is there, asked of the disk and not of a listing."""
-
-    meta: Callable[[str], object]
-
-    def __contains__(self, id: object) -> bool:
-        try:
-            self.meta(str(id))
-        except KeyError:
-            return False
-        return True
+def _worst(outcomes: Iterable[Name]) -> Name:
+    return max(outcomes, key=lambda name: _ORDER[name], default="cached")
 
 
 def cause_of(error: StepwoodError) -> Cause:
@@ -414,13 +403,5 @@ def cause_of(error: StepwoodError) -> Cause:
             return "network"
         case StoreError() | OutOfSpace():
             return "store"
-        case _:
-            return "sandbox"
-
-
-def _cause(text: str) -> Cause:
-    match text:
-        case "network" | "store" | "input" | "exit":
-            return text
         case _:
             return "sandbox"

@@ -13,10 +13,11 @@ import click
 
 from engine.index import Index
 from engine.plan import Job
+from engine.step import SHORT
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import Settings, settings
-from stepwood.console import SHORT, say
+from stepwood.console import say
 from stores.store import Store
 from system.errors import InputError, StoreError
 
@@ -38,9 +39,8 @@ def _snapshot(store: Store, prefix: str) -> str:
     index = wire.index(store)
     if not found and index is not None:
         with index:
-            match = index.resolve(prefix, "step", "job")
-            job = index.job_by_name(match.id) if match.kind == "job" else None
-            found = [id for id in [job.final if job else match.id] if id in present]
+            step = index.step_of(index.resolve(prefix, "step", "job"))
+            found = [step] if step in present else []
     if len(found) == 1:
         return found[0]
     if found:

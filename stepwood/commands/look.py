@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from engine.explain import Cause, Difference, causes, difference
-from engine.index import Index, Match
+from engine.index import Index
+from engine.step import SHORT
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import STDIN, settings
-from stepwood.console import SHORT
 from stores.store import Store
 from system.errors import InputError
 
@@ -45,8 +45,7 @@ def why(what: tuple[str, ...], config: Path | None, **shared: Any) -> None:
     if len(what) > 2:
         raise InputError("why takes a step, two steps, or files")
     with _opened(config, shared) as (_, index):
-        ids = [index.resolve(name, "step", "job") for name in what]
-        steps = [_step(index, match) for match in ids]
+        steps = [index.step_of(index.resolve(name, "step", "job")) for name in what]
         if len(steps) == 1:
             sys.stdout.write(f"{steps[0]} {index.step(steps[0]).op}\n")
             for name, value in index.fields(steps[0]):
@@ -112,15 +111,6 @@ def _because(cause: Cause) -> str:
             return "no such step was built before"
 
 
-def _step(index: Index, match: Match) -> str:
-    """The step that a match stands for: a job's is its last."""
-    if match.kind != "job":
-        return match.id
-    job = index.job_by_name(match.id)
-    assert job is not None
-    return job.final
-
-
 def _value(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -132,7 +122,7 @@ def _value(value: object) -> str:
 def log(id: str, follow: bool, config: Path | None, **shared: Any) -> None:
     """Print the log of a step, or of the last step of a job, as it was written."""
     with _opened(config, shared) as (store, index):
-        step = _step(index, index.resolve(id, "step", "job"))
+        step = index.step_of(index.resolve(id, "step", "job"))
         runs = _runs(store, step)
         path = _running_log(store, index, step) if runs else _log_path(store, index, step)
         if path is None and not runs and index.latest_attempt(step) is None:
@@ -225,11 +215,10 @@ def show(id: str, as_json: bool, config: Path | None, **shared: Any) -> None:
             ]
         else:
             document = {}
-            step = match.id
+            step = index.step_of(match)
             if match.kind == "job":
                 job = index.job_by_name(match.id)
                 assert job is not None
-                step = job.final
                 document = {"job": job.name, "batch": job.batch, "outcome": job.outcome}
             row = index.step(step)
             document |= {"step": step, "kind": row.kind, "op": row.op, "inputs": index.inputs(step)}

@@ -163,16 +163,13 @@ class Helper:
             started.terminate()
         return started
 
-    def stop(self, *, kill: bool = False) -> None:
-        """TERM or KILL all that runs, and all that is started from now on."""
+    def stop(self) -> None:
+        """TERM to all that runs, and to all that is started from now on; `close` kills what does not heed it."""
         with self._lock:
             self._stopping = True
             live = list(self._live)
         for started in live:
-            if kill:
-                started.kill()
-            else:
-                started.terminate()
+            started.terminate()
 
     def _forget(self, started: Started) -> None:
         with self._lock:
