@@ -17,16 +17,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import Any
 
+from stores.caches import Caches, TreeCache
+from stores.driver import Driver
 from stores.store import Meta, Session, Usage
+from stores.trust import Trust
 from system import disk
 from system.errors import StoreBusy, StoreError
 from system.launch import Folder, Layers, Root
@@ -35,35 +36,6 @@ FORMAT = "1"
 META = "meta.json"
 PATIENCE = 10.0
 """Seconds to wait for a process that opens the store or deletes from it. A test may shorten it."""
-
-
-class Driver(Protocol):
-    """What differs between stores. All folders exist; every path of a snapshot is inside `snapshot`."""
-
-    @property
-    def kind(self) -> str: ...
-
-    def begin(self, snapshot: Path, work: Path, parent: Mapping[str, Any] | None) -> Root:
-        """The root of a draft that grows in `snapshot`, from the parent's metadata (its "id" and "store")."""
-        ...
-
-    def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Make the tree ready to be published; gives the metadata's "store" part."""
-        ...
-
-    def renew(self, work: Path) -> None:
-        """Make the work folder of a published draft fit for the next; an OSError says that it cannot be."""
-        ...
-
-    def view(self, meta: Mapping[str, Any]) -> Root: ...
-
-    def begin_cache(self, copy: Path, work: Path, current: Sequence[str], owner: tuple[int, int] | None) -> Root:
-        """A private mutable copy, grown in `copy`, of the version that the folders `current` (of the cache) hold."""
-        ...
-
-    def finish_cache(self, copy: Path, cache: Path, current: Sequence[str]) -> Sequence[str] | None:
-        """Move the copy into the cache's folder; the folders of the new version, or None where nothing changed."""
-        ...
 
 
 @dataclass(slots=True)
@@ -93,13 +65,6 @@ class TreeDraft:
         self._kept = True
 
 
-@dataclass(frozen=True, slots=True)
-class TreeCache:
-    """See `stores.store.Cache`."""
-
-    root: Root
-
-
 class TreeStore:
     """A store in a folder; see `stores.store` for the contract."""
 
@@ -107,8 +72,9 @@ class TreeStore:
         """Touches nothing. `boot`: the boot to take this for, in tests."""
         self.folder = folder
         self._driver = driver
-        self._boot = boot or disk.boot_id()
         self._snapshots = folder / "snapshots"
+        self._trust = Trust(folder, boot or disk.boot_id())
+        self._caches = Caches(folder / "caches", driver, self._trust)
         self._session: Path | None = None
         self._locks: tuple[int, ...] = ()
         self._counter = iter(range(1 << 62))
@@ -128,7 +94,7 @@ class TreeStore:
                 present = set(os.listdir(self._snapshots))
             except FileNotFoundError:
                 return set()
-            return present if self._swept() else present - self._lost(present)
+            return present if self._trust.swept else present - self._lost(present)
 
     def meta(self, id: str) -> Meta:
         if id not in self._metas:
@@ -168,7 +134,7 @@ class TreeStore:
                     self._tidy()
                 finally:
                     os.close(alone)
-            if self._swept():
+            if self._trust.swept:
                 shared = disk.try_lock(self.folder / "lock", exclusive=False)
                 if shared is not None:
                     return shared
@@ -178,10 +144,10 @@ class TreeStore:
 
     def _tidy(self) -> None:
         self._sweep()
-        if not self._swept():
+        if not self._trust.swept:
             self._remove(self._lost(self.ids_present()))
-            self._drop_lost_caches()
-            _write(self.folder / "boot", self._boot)
+            self._caches.drop_lost()
+            self._trust.mark_swept()
 
     def close(self) -> None:
         """End the session; whatever of it another process still holds is left to the next sweep."""
@@ -215,7 +181,7 @@ class TreeStore:
                 os.mkdir(home / "snapshot")
                 root = self._driver.begin(home / "snapshot", home / "work", parent)
             except BaseException:
-                _discard(home)
+                disk.discard(home)
                 raise
         draft = TreeDraft(root, self, id, home, inputs, parent)
         try:
@@ -242,7 +208,7 @@ class TreeStore:
             else:
                 self._homes.append(home)
                 return
-        _discard(home)
+        disk.discard(home)
 
     def publish(
         self, id: str, snapshot: Path, meta: Meta, inputs: Sequence[str], parent: Mapping[str, Any] | None
@@ -250,8 +216,8 @@ class TreeStore:
         """The one place where a snapshot comes to be: metadata first, then one rename."""
         own = self._driver.finish(snapshot, id, parent)
         size = own.get("bytes", meta.get("bytes"))
-        stamp = {"boot": self._boot, "at": disk.now_ns()}
-        whole = {**meta, "id": id, "inputs": list(inputs), "bytes": size, "store": {**own, **stamp}}
+        store = {**own, **self._trust.stamp()}
+        whole = {**meta, "id": id, "inputs": list(inputs), "bytes": size, "store": store}
         (snapshot / META).write_text(json.dumps(whole))
         try:
             os.rename(snapshot, self._snapshots / id)
@@ -263,67 +229,14 @@ class TreeStore:
 
     # --- caches
 
-    @contextlib.contextmanager
-    def cache(self, name: str, uid: int, gid: int, *, locked: bool = False) -> Iterator[TreeCache]:
-        folder = self._cache_folder(name)
-        with contextlib.ExitStack() as held:
-            with disk.errors(f"cannot open cache {name}"):
-                os.makedirs(folder, exist_ok=True)
-                if locked:
-                    held.callback(os.close, disk.lock(folder / "turn", exclusive=True))
-                held.callback(os.close, disk.lock(folder / "users", exclusive=False))
-                before = self._current(folder)
-                current = [str(folder / part) for part in before.get("folders", [])]
-                home = self._new_folder("copy", "work")
-                held.callback(_discard, home)
-                owner = None if before else (uid, gid)
-                root = self._driver.begin_cache(home / "copy", home / "work", current, owner)
-            try:
-                yield TreeCache(root)
-            finally:
-                with disk.errors(f"cannot save cache {name}"):
-                    self._save_cache(folder, before, current, home / "copy")
-        with disk.errors(f"cannot tidy cache {name}"):
-            self._tidy_cache(folder)
-
-    def _save_cache(self, folder: Path, before: Mapping[str, Any], current: Sequence[str], copy: Path) -> None:
-        saving = disk.lock(folder / "saving", exclusive=True)
-        try:
-            if self._current(folder).get("version", 0) != before.get("version", 0):
-                return
-            folders = self._driver.finish_cache(copy, folder, current)
-            if folders is not None:
-                now = {"version": before.get("version", 0) + 1, "folders": list(folders)}
-                _write(folder / "current.json", json.dumps({**now, "boot": self._boot, "at": disk.now_ns()}))
-        finally:
-            os.close(saving)
-
-    def _tidy_cache(self, folder: Path) -> None:
-        """Remove old versions when nobody uses the cache."""
-        alone = disk.try_lock(folder / "users", exclusive=True)
-        if alone is None:
-            return
-        try:
-            used = set(self._current(folder).get("folders", []))
-            for entry in list(os.scandir(folder)):
-                if entry.is_dir(follow_symlinks=False) and entry.name not in used:
-                    shutil.rmtree(entry.path, ignore_errors=True)
-        finally:
-            os.close(alone)
-
-    def _current(self, folder: Path) -> dict[str, Any]:
-        try:
-            current: dict[str, Any] = json.loads((folder / "current.json").read_bytes())
-            return current
-        except (FileNotFoundError, ValueError):
-            return {}
+    def cache(
+        self, name: str, uid: int, gid: int, *, locked: bool = False
+    ) -> contextlib.AbstractContextManager[TreeCache]:
+        return self._caches.use(name, uid, gid, self._new_folder, locked=locked)
 
     def delete_cache(self, name: str) -> None:
         with disk.errors(f"cannot delete cache {name}"), self._alone():
-            shutil.rmtree(self._cache_folder(name), ignore_errors=True)
-
-    def _cache_folder(self, name: str) -> Path:
-        return self.folder / "caches" / (quote(name, safe="").replace(".", "%2E") or "%")
+            self._caches.delete(name)
 
     # --- looking after it
 
@@ -341,7 +254,7 @@ class TreeStore:
         with disk.errors("cannot clean the store"), self._alone():
             count = len(self._remove(self.ids_present()))
             for name in ("caches", "failed", "logs"):
-                shutil.rmtree(self.folder / name)
+                disk.discard(self.folder / name)
                 os.mkdir(self.folder / name)
             return count
 
@@ -357,11 +270,8 @@ class TreeStore:
         return parts
 
     def sync(self) -> None:
-        at = disk.now_ns()
         with disk.errors("cannot sync the store"):
-            disk.syncfs(self.folder)
-            synced = self._synced() | {self._boot: at}
-            _write(self.folder / "synced.json", json.dumps(synced), durable=True)
+            self._trust.sync()
 
     def check(self) -> Sequence[str]:
         found: list[str] = []
@@ -390,7 +300,7 @@ class TreeStore:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         for name, text in (("format", FORMAT), ("driver", self._driver.kind)):
             if not (self.folder / name).exists():
-                _write(self.folder / name, text)
+                disk.replace(self.folder / name, text)
         self._check_format()
         for name in ("snapshots", "work", "claims", "caches", "failed", "logs", "scaffold", "nothing"):
             os.makedirs(self.folder / name, exist_ok=True)
@@ -429,7 +339,7 @@ class TreeStore:
             for part in parts:
                 os.mkdir(home / part)
         except OSError:
-            _discard(home)
+            disk.discard(home)
             raise
         return home
 
@@ -449,46 +359,22 @@ class TreeStore:
             with contextlib.suppress(FileNotFoundError):
                 held = disk.try_lock(Path(entry.path, "lock"), exclusive=True)
                 if held is not None:
-                    shutil.rmtree(entry.path, ignore_errors=True)
+                    disk.discard(Path(entry.path))
                     os.close(held)
-
-    def _swept(self) -> bool:
-        """Whether everything here is known to be whole in this boot."""
-        try:
-            return (self.folder / "boot").read_text() == self._boot
-        except FileNotFoundError:
-            return False
-
-    def _synced(self) -> dict[str, int]:
-        try:
-            synced: dict[str, int] = json.loads((self.folder / "synced.json").read_bytes())
-            return synced
-        except (FileNotFoundError, ValueError):
-            return {}
-
-    def _covered(self, stamp: Mapping[str, Any], synced: Mapping[str, int]) -> bool:
-        boot = stamp.get("boot")
-        return boot == self._boot or stamp.get("at", 1 << 63) <= synced.get(str(boot), -1)
 
     def _lost(self, present: Set[str]) -> set[str]:
         """Snapshots of another boot that no sync covered, and all that was built on them."""
-        synced = self._synced()
+        covered = self._trust.covers()
         lost = set()
         for id in present:
             try:
                 stamp = self.meta(id)["store"]
                 assert isinstance(stamp, dict), "meta() looked"
-                if not self._covered(stamp, synced):
+                if not covered(stamp):
                     lost.add(id)
             except (KeyError, StoreError):
                 lost.add(id)
         return self._with_dependents(present, lost)
-
-    def _drop_lost_caches(self) -> None:
-        synced = self._synced()
-        for entry in list(os.scandir(self.folder / "caches")):
-            if not self._covered(self._current(Path(entry.path)), synced):
-                shutil.rmtree(entry.path, ignore_errors=True)
 
     def _with_dependents(self, present: Set[str], ids: set[str]) -> set[str]:
         users: dict[str, list[str]] = {}
@@ -529,7 +415,7 @@ class TreeStore:
         for id in order:
             os.rename(self._snapshots / id, bin / id)
             self._metas.pop(id, None)
-        shutil.rmtree(bin, ignore_errors=True)
+        disk.discard(bin)
         return order
 
 
@@ -549,25 +435,6 @@ def _first(path: Path) -> str | None:
 def _inputs(meta: Meta) -> list[str]:
     inputs = meta.get("inputs", [])
     return [str(input) for input in inputs] if isinstance(inputs, list) else []
-
-
-def _write(path: Path, text: str, *, durable: bool = False) -> None:
-    """Replace a small file whole."""
-    new = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.new")
-    try:
-        with open(new, "w") as file:
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.rename(new, path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def _discard(home: Path) -> None:
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -7,10 +7,13 @@ import ctypes
 import errno
 import fcntl
 import os
+import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from system import process
 from system.errors import OutOfSpace, StoreBusy, StoreError
 
 
@@ -94,3 +97,27 @@ def usage(folder: Path) -> int:
                 seen.add((info.st_dev, info.st_ino))
             total += info.st_blocks * 512
     return total
+
+
+def replace(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace a small file whole; `durable`: its content is on the disk before its name is."""
+    new = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        with open(new, "w") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.rename(new, path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def discard(folder: Path) -> None:
+    """Remove a tree as far as that goes; what stays is left to a later sweep."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        # Deeper than Python can follow, as any step may make one; rm(1) goes down without a stack.
+        process.run(["rm", "-rf", "--one-file-system", "--", str(folder)])

@@ -18,6 +18,7 @@ DEBIAN_PACKAGES = {
     "/bin/mount": "mount",
     "tar": "tar",
     "cp": "coreutils",
+    "rm": "coreutils",
     "xz": "xz-utils",
     "zstd": "zstd",
 }

@@ -222,9 +222,12 @@ def test_names_that_are_not_utf8(place: Place, frm: str) -> None:
 @pytest.mark.parametrize("frm", SOURCES)
 def test_a_deep_tree(place: Place, frm: str) -> None:
     deep = "/".join(["d"] * 1200)
-    subprocess.run(["mkdir", "-p", place.source / deep], check=True)
-    place.put(frm, "d", dst="/")
-    assert (place.image / deep).is_dir()
+    try:
+        subprocess.run(["mkdir", "-p", place.source / deep], check=True)
+        place.put(frm, "d", dst="/")
+        assert (place.image / deep).is_dir()
+    finally:  # pytest could not remove it
+        subprocess.run(["rm", "-rf", place.source / "d", place.image / "d"], check=True)
 
 
 # What stands there already.

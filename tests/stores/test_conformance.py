@@ -61,6 +61,12 @@ def test_what_is_not_there_is_a_key_error(store: TreeStore) -> None:
             ask("missing")
 
 
+def test_a_tree_deeper_than_python_can_follow_is_discarded_too(shop: Workshop) -> None:
+    with shop.store.draft("a", ["base"]) as draft:
+        shop.run("cd /w; i=0; while [ $i -lt 1500 ]; do mkdir d; cd d; i=$((i + 1)); done", draft.root)
+    shop.nothing_left()
+
+
 def test_a_draft_that_is_not_committed_is_discarded(shop: Workshop) -> None:
     with shop.store.draft("a", ["base"]) as draft:
         shop.run("echo one > /w/file", draft.root)
