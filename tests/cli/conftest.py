@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.desk import Desk
-from tests.system.bed import busybox, lacks, make_base
-
-
-@pytest.fixture(autouse=True)
-def _machine_has_it(request: pytest.FixtureRequest) -> None:
-    reason = lacks(request.node)
-    if reason is not None:
-        pytest.skip(reason)
+from tests.system.bed import busybox, make_base
 
 
 @pytest.fixture(scope="session")

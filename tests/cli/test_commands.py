@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 
-from tests.system.bed import busybox, make_base
-
 REPOSITORY = Path(__file__).parents[2]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -26,14 +24,6 @@ CHAIN = """((from bb) (shell /bin/sh -c)
  (run (shell "echo one; echo 1 > /a"))
  (run (shell "cat /a; echo 2 > /b")))
 """
-
-
-@pytest.fixture(scope="session")
-def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cli")
-    assert request.config.cache is not None
-    make_base(busybox(request.config.cache.mkdir("busybox")), folder)
-    return folder / "base"
 
 
 def command(folder: Path, root: Path, *arguments: str) -> list[str]:
@@ -51,10 +41,10 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, root: Path) -> Run:
+def run(tmp_path: Path, bb: Path) -> Run:
     def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command(tmp_path, root, *arguments),
+            command(tmp_path, bb, *arguments),
             cwd=tmp_path,
             env=environment(),
             capture_output=True,
@@ -294,12 +284,12 @@ def alive(mark: str) -> list[str]:
     return found
 
 
-def test_an_interrupt_stops_the_step_and_keeps_what_is_built(run: Run, tmp_path: Path, root: Path) -> None:
+def test_an_interrupt_stops_the_step_and_keeps_what_is_built(run: Run, tmp_path: Path, bb: Path) -> None:
     (tmp_path / "i.spec").write_text(
         '((from bb) (shell /bin/sh -c) (run (shell "echo first")) (run (shell "echo here; sleep 77123")))'
     )
     with subprocess.Popen(
-        command(tmp_path, root, "build", "i.spec"), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+        command(tmp_path, bb, "build", "i.spec"), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
     ) as engine:
         assert engine.stdout is not None
         assert [engine.stdout.readline() for _ in range(2)] == ["first\n", "here\n"]
@@ -311,7 +301,7 @@ def test_an_interrupt_stops_the_step_and_keeps_what_is_built(run: Run, tmp_path:
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 
-def test_a_killed_engine_leaves_nothing_half_done(run: Run, tmp_path: Path, root: Path) -> None:
+def test_a_killed_engine_leaves_nothing_half_done(run: Run, tmp_path: Path, bb: Path) -> None:
     """kill -9 at random moments; then nothing runs, nothing is mounted, the store is whole and a build succeeds."""
     (tmp_path / "k.spec").write_text(
         "((from bb) (shell /bin/sh -c)"
@@ -321,7 +311,7 @@ def test_a_killed_engine_leaves_nothing_half_done(run: Run, tmp_path: Path, root
     chance = random.Random(7)
     for _ in range(100 if os.environ.get("STEPWOOD_LONG") else 10):
         with subprocess.Popen(
-            command(tmp_path, root, "build", "-q", "k.spec"),
+            command(tmp_path, bb, "build", "-q", "k.spec"),
             cwd=tmp_path,
             env=environment(),
             stdout=subprocess.DEVNULL,

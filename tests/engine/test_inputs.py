@@ -138,7 +138,7 @@ def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
         take(tmp_path / "nowhere", ".")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+@pytest.mark.root
 @pytest.mark.parametrize("name", ["secret", "closed"])
 def test_what_cannot_be_read_is_named(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

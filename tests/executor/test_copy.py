@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,7 @@ from system.errors import InputError
 from system.helper.client import Helper
 from system.launch import Folder, Layers, Root
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-]
+pytestmark = pytest.mark.root
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 STAMP = 1_500_000_000
@@ -71,12 +68,6 @@ def shown(folder: Path) -> dict[str, str]:
         else:
             tree[name + ("*" if path.stat().st_mode & 0o111 else "")] = path.read_text()
     return tree
-
-
-@pytest.fixture(scope="module")
-def helper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helper]:
-    with Helper(tmp_path_factory.mktemp("stage")) as running:
-        yield running
 
 
 class Place:

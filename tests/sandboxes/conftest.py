@@ -10,7 +10,7 @@ from sandboxes.namespaces import Namespaces
 from sandboxes.oci import Oci
 from sandboxes.sandbox import Sandbox
 from system.helper.client import Helper
-from tests.system.bed import Bed, busybox, lacks, make_base
+from tests.system.bed import Bed, busybox, make_base
 
 SANDBOXES = [
     pytest.param(Namespaces(), id="namespaces"),
@@ -18,13 +18,6 @@ SANDBOXES = [
     pytest.param(Oci("crun"), id="oci-crun", marks=pytest.mark.tool("crun")),
 ]
 """A new sandbox joins the suite with a line here."""
-
-
-@pytest.fixture(autouse=True)
-def _sandbox_needs(request: pytest.FixtureRequest) -> None:
-    reason = lacks(request.node)
-    if reason is not None:
-        pytest.skip(reason)
 
 
 @pytest.fixture(params=SANDBOXES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,19 +18,6 @@ DRIVERS: dict[str, Callable[..., TreeStore]] = {
     "directory": directory,
 }
 """A new store joins the suite with a line here."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run."""
-    for item in items:
-        if item.get_closest_marker("root") and os.geteuid() != 0:
-            item.add_marker(pytest.mark.skip(reason="needs root"))
-
-
-@pytest.fixture(scope="session")
-def helper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helper]:
-    with Helper(tmp_path_factory.mktemp("stage")) as running:
-        yield running
 
 
 @pytest.fixture(params=sorted(DRIVERS))

@@ -144,13 +144,3 @@ def processes(mark: str) -> list[int]:
 def mounted() -> list[str]:
     """What is mounted in this process's namespace."""
     return sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
-
-
-def lacks(item: pytest.Item) -> str | None:
-    """What this machine lacks for a test, by its markers."""
-    if item.get_closest_marker("root") and os.geteuid() != 0:
-        return "needs root"
-    for mark in item.iter_markers("tool"):
-        if shutil.which(mark.args[0]) is None:
-            return f"needs {mark.args[0]}"
-    return None

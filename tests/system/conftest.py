@@ -7,14 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from system.helper.client import Helper
-from tests.system.bed import Bed, busybox, lacks, make_base
-
-
-@pytest.fixture(autouse=True)
-def _system_needs(request: pytest.FixtureRequest) -> None:
-    reason = lacks(request.node)
-    if reason is not None:
-        pytest.skip(reason)
+from tests.system.bed import Bed, busybox, make_base
 
 
 @pytest.fixture(scope="module")
