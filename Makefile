@@ -94,7 +94,7 @@ test: lint
 
 test-all: lint
 	@mkdir -p build; rm -f $(JUNIT)
-	export STEPWOOD_LONG=1 HYPOTHESIS_PROFILE=long
+	export STEPWOOD_LONG=1
 	$(BIN)/pytest -rs --strict-markers --timeout=3600 --junitxml=$(JUNIT) </dev/null
 	grep -q ' skipped="0"' $(JUNIT) || { echo "Some tests were skipped: see above" >&2; exit 1; }
 

@@ -20,18 +20,17 @@ class _Copies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def prepare(self, snapshot: Path, work: Path) -> None:
+        _new(snapshot / "root")
+
     def begin(self, snapshot: Path, work: Path, parent: Mapping[str, Any] | None) -> Root:
         root = snapshot / "root"
-        _new(root)
         if parent is not None:
             _copy(self._folder / "snapshots" / parent["id"] / "root", root)
         return Folder(str(root))
 
     def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
-
-    def renew(self, work: Path) -> None:
-        """Nothing is ever in it."""
 
     def view(self, meta: Mapping[str, Any]) -> Root:
         return Folder(str(self._folder / "snapshots" / meta["id"] / "root"), readonly=True)

@@ -15,16 +15,16 @@ class Driver(Protocol):
     @property
     def kind(self) -> str: ...
 
+    def prepare(self, snapshot: Path, work: Path) -> None:
+        """Make the empty `snapshot` fit for a draft, and `work`, which is empty or what a published draft left."""
+        ...
+
     def begin(self, snapshot: Path, work: Path, parent: Mapping[str, Any] | None) -> Root:
         """The root of a draft that grows in `snapshot`, from the parent's metadata (its "id" and "store")."""
         ...
 
     def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
         """Make the tree ready to be published; gives the metadata's "store" part."""
-        ...
-
-    def renew(self, work: Path) -> None:
-        """Make the work folder of a published draft fit for the next; an OSError says that it cannot be."""
         ...
 
     def view(self, meta: Mapping[str, Any]) -> Root: ...

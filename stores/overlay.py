@@ -33,11 +33,20 @@ class _Overlay:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def begin(self, snapshot: Path, work: Path, parent: Mapping[str, Any] | None) -> Root:
+    def prepare(self, snapshot: Path, work: Path) -> None:
         self._scaffold()
+        os.mkdir(snapshot / "layer")
+        # What `volatile` leaves, and on which the kernel would refuse the folder; its own `work` it makes anew.
+        mark = f"{work}/work/incompat"
+        if os.path.exists(mark):
+            os.unlink(f"{mark}/volatile/dirty")
+            os.rmdir(f"{mark}/volatile")
+            os.rmdir(mark)
+
+    def begin(self, snapshot: Path, work: Path, parent: Mapping[str, Any] | None) -> Root:
         layer = snapshot / "layer"
         chain = self._chain(parent)
-        squash.new(layer, like=self._top(chain))
+        squash.dress(layer, like=self._top(chain))
         inside = work.relative_to(self._folder)
         lowers = ("scaffold", *(str(layer["path"]) for layer in chain))
         return Layers(str(self._folder), lowers, str(layer.relative_to(self._folder)), str(inside))
@@ -64,14 +73,6 @@ class _Overlay:
             newest = flat
         return {"layers": chain, "bytes": size}
 
-    def renew(self, work: Path) -> None:
-        # What `volatile` leaves, and on which the kernel would refuse the folder; its own `work` it makes anew.
-        mark = f"{work}/work/incompat"
-        if os.path.exists(mark):
-            os.unlink(f"{mark}/volatile/dirty")
-            os.rmdir(f"{mark}/volatile")
-            os.rmdir(mark)
-
     def view(self, meta: Mapping[str, Any]) -> Root:
         lowers = [str(layer["path"]) for layer in self._chain(meta)]
         return Layers(str(self._folder), ("scaffold", *(lowers or ["nothing"])))
@@ -79,7 +80,8 @@ class _Overlay:
     def begin_cache(self, copy: Path, work: Path, current: Sequence[str], owner: tuple[int, int] | None) -> Root:
         self._scaffold()
         layer = copy / "layer"
-        squash.new(layer, like=Path(current[-1]) if current else self._folder / "nothing")
+        os.mkdir(layer)
+        squash.dress(layer, like=Path(current[-1]) if current else self._folder / "nothing")
         if owner is not None:
             os.chown(layer, *owner)
         lowers = ("nothing", *(os.path.relpath(path, self._folder) for path in current))

@@ -28,9 +28,8 @@ def measure(layer: Path) -> tuple[int, int]:
     return entries, size
 
 
-def new(folder: Path, *, like: Path) -> None:
-    """Make an empty layer whose root looks like that of `like`; else a new layer would change a tree's root."""
-    os.mkdir(folder)
+def dress(folder: Path, *, like: Path) -> None:
+    """Make the root of an empty layer look like that of `like`; else the layer would change a tree's root."""
     _dress(os.fspath(like), os.fspath(folder))
 
 

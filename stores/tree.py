@@ -4,8 +4,8 @@
     lock              held shared by every process that builds, exclusively by one that deletes
     boot, synced.json which boot swept last; up to when each boot's commits are on disk
     snapshots/ID/     a committed snapshot: meta.json and the driver's tree
-    work/SESSION/     one process's drafts; whoever gets its lock may sweep it
-    claims/ID         locks of steps in the making
+    work/SESSION/     what one process is making: see stores.work
+    claims            a lock on one byte for each step in the making
     caches/NAME/      current.json and the driver's versions
     failed/ID.N/      trees that were set aside
 
@@ -15,6 +15,7 @@ A driver says how a draft's root comes from its inputs, what to add to the metad
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import time
@@ -24,16 +25,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stores import lineage
 from stores.caches import Caches, TreeCache
 from stores.driver import Driver
 from stores.store import Meta, Session, Usage
 from stores.trust import Trust
+from stores.work import META, Work
 from system import disk
 from system.errors import StoreBusy, StoreError
 from system.launch import Folder, Layers, Root
 
-FORMAT = "1"
-META = "meta.json"
+FORMAT = "2"
 PATIENCE = 10.0
 """Seconds to wait for a process that opens the store or deletes from it. A test may shorten it."""
 
@@ -75,10 +77,8 @@ class TreeStore:
         self._snapshots = folder / "snapshots"
         self._trust = Trust(folder, boot or disk.boot_id())
         self._caches = Caches(folder / "caches", driver, self._trust)
-        self._session: Path | None = None
-        self._locks: tuple[int, ...] = ()
-        self._counter = iter(range(1 << 62))
-        self._homes: list[Path] = []
+        self._work = Work(folder / "work", driver)
+        self._lock: int | None = None
         self._metas: dict[str, Mapping[str, Any]] = {}
 
     @property
@@ -119,10 +119,13 @@ class TreeStore:
             self._make()
             shared = self._enter()
             self._metas.clear()  # another process may have deleted meanwhile
-            self._sweep()
-            session, mine = self._new_session()
-        self._session, self._locks = session, (shared, mine)
-        return Session(session / "stage", self._locks)
+            try:
+                stage, mine = self._work.begin()
+            except BaseException:
+                os.close(shared)
+                raise
+        self._lock = shared
+        return Session(stage, (shared, mine))
 
     def _enter(self) -> int:
         """The store's lock, shared; whoever finds nobody else in the store tidies it first."""
@@ -143,32 +146,24 @@ class TreeStore:
             time.sleep(0.01)
 
     def _tidy(self) -> None:
-        self._sweep()
+        self._work.sweep()
         if not self._trust.swept:
             self._remove(self._lost(self.ids_present()))
             self._caches.drop_lost()
             self._trust.mark_swept()
 
     def close(self) -> None:
-        """End the session; whatever of it another process still holds is left to the next sweep."""
-        for lock in self._locks:
-            os.close(lock)
-        self._locks = ()
-        self._homes.clear()
-        if self._session is not None:
-            self._sweep()
-            self._session = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+            self._work.end()
 
     def claim(self, id: str) -> contextlib.AbstractContextManager[None] | None:
+        # One file for all steps: to make and remove one for each would slow down the disk (see stores.work).
+        place = int.from_bytes(hashlib.sha256(id.encode()).digest()[:7])
         with disk.errors("cannot lock a step"):
-            path = self.folder / "claims" / id
-            while True:
-                held = disk.try_lock(path, exclusive=True)
-                if held is None:
-                    return None
-                if _is_at(held, path):
-                    return _holding(held, path)
-                os.close(held)  # whoever had the claim took the file away between our open and our lock
+            held = disk.try_lock_byte(self.folder / "claims", place)
+        return None if held is None else disk.holding(held)
 
     # --- drafts
 
@@ -176,9 +171,8 @@ class TreeStore:
     def draft(self, id: str, inputs: Sequence[str]) -> Iterator[TreeDraft]:
         parent = self.meta(inputs[0]) if inputs else None
         with disk.errors("cannot begin a snapshot"):
-            home = self._home()
+            home = self._work.take()
             try:
-                os.mkdir(home / "snapshot")
                 root = self._driver.begin(home / "snapshot", home / "work", parent)
             except BaseException:
                 disk.discard(home)
@@ -187,28 +181,16 @@ class TreeStore:
         try:
             yield draft
         finally:
-            if draft._kept and not draft._done:
-                with contextlib.suppress(OSError):
-                    os.rename(home / "snapshot", self.folder / "failed" / f"{id}.{uuid.uuid4().hex[:8]}")
-            self._leave(home, clean=draft._done)
-
-    def _home(self) -> Path:
-        """A folder for a draft, with its work folder: one that an earlier draft left, or a new one."""
-        try:
-            return self._homes.pop()
-        except IndexError:
-            return self._new_folder("work")
-
-    def _leave(self, home: Path, *, clean: bool) -> None:
-        if clean and os.listdir(home) == ["work"]:
-            try:
-                self._driver.renew(home / "work")
-            except OSError:
-                pass  # it was used in a way that leaves more
+            if draft._done:
+                self._work.give_back(home)
             else:
-                self._homes.append(home)
-                return
-        disk.discard(home)
+                if draft._kept:
+                    with contextlib.suppress(OSError):
+                        os.rename(home / "snapshot", self.folder / "failed" / f"{id}.{uuid.uuid4().hex[:8]}")
+                disk.discard(home)
+
+    def prepare(self) -> None:
+        self._work.ahead()
 
     def publish(
         self, id: str, snapshot: Path, meta: Meta, inputs: Sequence[str], parent: Mapping[str, Any] | None
@@ -218,7 +200,10 @@ class TreeStore:
         size = own.get("bytes", meta.get("bytes"))
         store = {**own, **self._trust.stamp()}
         whole = {**meta, "id": id, "inputs": list(inputs), "bytes": size, "store": store}
-        (snapshot / META).write_text(json.dumps(whole))
+        # Not truncated: ext4 would flush a file that is, to the disk, when it is closed.
+        descriptor = os.open(snapshot / META, os.O_WRONLY | os.O_CLOEXEC)
+        with open(descriptor, "w") as file:
+            file.write(json.dumps(whole))
         try:
             os.rename(snapshot, self._snapshots / id)
         except OSError:
@@ -232,7 +217,7 @@ class TreeStore:
     def cache(
         self, name: str, uid: int, gid: int, *, locked: bool = False
     ) -> contextlib.AbstractContextManager[TreeCache]:
-        return self._caches.use(name, uid, gid, self._new_folder, locked=locked)
+        return self._caches.use(name, uid, gid, self._work.new_folder, locked=locked)
 
     def delete_cache(self, name: str) -> None:
         with disk.errors(f"cannot delete cache {name}"), self._alone():
@@ -246,7 +231,7 @@ class TreeStore:
             for id in ids:
                 if id not in present:
                     raise KeyError(id)
-            return self._remove(self._with_dependents(present, set(ids)))
+            return self._remove(lineage.with_dependents(self._inputs(present), ids))
 
     def clean(self) -> int:
         if not self._snapshots.is_dir():
@@ -302,7 +287,7 @@ class TreeStore:
             if not (self.folder / name).exists():
                 disk.replace(self.folder / name, text)
         self._check_format()
-        for name in ("snapshots", "work", "claims", "caches", "failed", "logs", "scaffold", "nothing"):
+        for name in ("snapshots", "work", "caches", "failed", "logs", "scaffold", "nothing"):
             os.makedirs(self.folder / name, exist_ok=True)
 
     def _check_format(self) -> None:
@@ -318,49 +303,13 @@ class TreeStore:
             text = f"{self.folder} holds a store of kind {kind}, not {self._driver.kind}"
             raise StoreError(text, hint=f"use {kind}:{self.folder}")
 
-    def _new_session(self) -> tuple[Path, int]:
-        while True:
-            session = self.folder / "work" / uuid.uuid4().hex
-            session.mkdir()
-            with contextlib.suppress(FileNotFoundError):  # another process may sweep it before it has its lock
-                mine = disk.lock(session / "lock", exclusive=True)
-                try:
-                    (session / "stage").mkdir()
-                except BaseException:
-                    os.close(mine)
-                    raise
-                return session, mine
-
-    def _new_folder(self, *parts: str) -> Path:
-        assert self._session is not None, "start() comes first"
-        home = self._session / str(next(self._counter))
-        os.mkdir(home)
-        try:
-            for part in parts:
-                os.mkdir(home / part)
-        except OSError:
-            disk.discard(home)
-            raise
-        return home
-
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         held = disk.try_lock(self.folder / "lock", exclusive=True)
         if held is None:
             raise StoreBusy(f"the store {self.folder} is in use by a build; try again when it has ended")
-        try:
+        with disk.holding(held):
             yield
-        finally:
-            os.close(held)
-
-    def _sweep(self) -> None:
-        """Remove the work of processes that are gone."""
-        for entry in list(os.scandir(self.folder / "work")):
-            with contextlib.suppress(FileNotFoundError):
-                held = disk.try_lock(Path(entry.path, "lock"), exclusive=True)
-                if held is not None:
-                    disk.discard(Path(entry.path))
-                    os.close(held)
 
     def _lost(self, present: Set[str]) -> set[str]:
         """Snapshots of another boot that no sync covered, and all that was built on them."""
@@ -374,44 +323,22 @@ class TreeStore:
                     lost.add(id)
             except (KeyError, StoreError):
                 lost.add(id)
-        return self._with_dependents(present, lost)
+        return lineage.with_dependents(self._inputs(present), lost)
 
-    def _with_dependents(self, present: Set[str], ids: set[str]) -> set[str]:
-        users: dict[str, list[str]] = {}
-        for id in present:
-            with contextlib.suppress(KeyError, StoreError):
-                for input in _inputs(self.meta(id)):
-                    users.setdefault(input, []).append(id)
-        reached, todo = set(ids), list(ids)
-        while todo:
-            new = [user for user in users.get(todo.pop(), []) if user not in reached]
-            reached.update(new)
-            todo += new
-        return reached
+    def _inputs(self, ids: Set[str]) -> dict[str, list[str]]:
+        """What each of these was built on; nothing where its metadata cannot be read."""
+        inputs = {}
+        for id in ids:
+            try:
+                inputs[id] = _inputs(self.meta(id))
+            except (KeyError, StoreError):
+                inputs[id] = []
+        return inputs
 
     def _remove(self, ids: set[str]) -> list[str]:
         """Dependents first, each gone from sight by one rename before its files go."""
-        depth: dict[str, int] = {}
-
-        def deep(id: str) -> int:
-            stack = [id]
-            while stack:
-                top = stack[-1]
-                try:
-                    inside = [input for input in _inputs(self.meta(top)) if input in ids]
-                except (KeyError, StoreError):
-                    inside = []
-                missing = [input for input in inside if input not in depth]
-                if missing:
-                    stack += missing
-                else:
-                    depth[top] = 1 + max((depth[input] for input in inside), default=0)
-                    stack.pop()
-            return depth[id]
-
-        order = sorted(ids, key=lambda id: (-deep(id), id))
-        bin = self.folder / "work" / uuid.uuid4().hex
-        os.mkdir(bin)
+        order = lineage.dependents_first(self._inputs(ids), ids)
+        bin = self._work.bin()
         for id in order:
             os.rename(self._snapshots / id, bin / id)
             self._metas.pop(id, None)
@@ -435,20 +362,3 @@ def _first(path: Path) -> str | None:
 def _inputs(meta: Meta) -> list[str]:
     inputs = meta.get("inputs", [])
     return [str(input) for input in inputs] if isinstance(inputs, list) else []
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-@contextlib.contextmanager
-def _holding(descriptor: int, path: Path) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        os.close(descriptor)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import ctypes
 import errno
 import fcntl
 import os
 import shutil
+import struct
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,6 +17,9 @@ from pathlib import Path
 
 from system import process
 from system.errors import OutOfSpace, StoreBusy, StoreError
+
+_FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_TOPDIR_FL = 0x80086601, 0x40086602, 0x20000
+"""linux/fs.h, on machines with 64 bits; ioctl_iflags(2)."""
 
 
 def syncfs(folder: Path) -> None:
@@ -53,6 +58,42 @@ def try_lock(path: Path, *, exclusive: bool) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def try_lock_byte(path: Path, place: int) -> int | None:
+    """As `try_lock`, exclusively, but on one byte of the file, which need not be so long: F_OFD_SETLK, fcntl(2)."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)  # struct flock, where off_t has 64 bits
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextlib.contextmanager
+def holding(lock: int) -> Iterator[None]:
+    """Let go of a lock at the end of the block."""
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def spread(folder: Path) -> None:
+    """Have each new folder in this one placed in a part of the disk of its own, where the filesystem can: ext4 does
+    (the attribute T of chattr(1)), others do so anyway or have no parts."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flags = array.array("l", [0])
+        fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, flags)
+        flags[0] |= _FS_TOPDIR_FL
+        fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, flags)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,13 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from system.helper.client import Helper
+from tests.counts import EXAMPLES
+
+settings.register_profile("counts", max_examples=100 * EXAMPLES, deadline=None)  # a busy machine is no failure
+settings.load_profile("counts")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

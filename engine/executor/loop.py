@@ -6,6 +6,7 @@ queue, so nothing here needs a lock.
 
 from __future__ import annotations
 
+import gc
 import queue
 import signal
 import threading
@@ -127,6 +128,7 @@ class Loop:
         self._scheduler = Scheduler(self._dag, cached, self._index.durations(todo))
         self._known = {} if self._options.retry_failed else self._known_failures(todo)
         self._register()
+        gc.freeze()  # plans and DAG stay; the collector need not walk them again and again
         with self._signals(), ThreadPoolExecutor(max(1, self._options.workers), "step") as threads:
             for step in self._dag:
                 if step.id in cached:

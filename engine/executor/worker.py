@@ -116,6 +116,7 @@ class Worker:
         finally:
             os.close(writer)
         try:
+            self.store.prepare()
             log.drain(reader)
             return started.wait()
         finally:

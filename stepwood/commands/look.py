@@ -145,7 +145,7 @@ def log(id: str, follow: bool, config: Path | None, **shared: Any) -> None:
 
 def _runs(store: Store, step: str) -> bool:
     """Whether a process is making the step just now."""
-    if not (store.folder / "claims" / step).exists():
+    if not (store.folder / "claims").exists():
         return False
     claim = store.claim(step)
     if claim is None:

@@ -75,7 +75,9 @@ def furnish(world: World, network: int | None, stage: mounts.Stage) -> Furnished
     for mount in world.mounts:
         source = mounts.source(mount, stage)
         if any(mount.target.startswith(target + "/") for target in standing):
-            mounts.attach(source, at(mount.target), folder=True)
+            os.mkdir(at(mount.target), 0o755)
+            sys.move_mount(source, sys.AT_FDCWD, at(mount.target).encode())
+            os.close(source)
         elif isinstance(mount.source, Pseudo):
             place = standing[mount.target] = next(places)
             sys.move_mount(source, sys.AT_FDCWD, place.encode())
@@ -88,13 +90,15 @@ def furnish(world: World, network: int | None, stage: mounts.Stage) -> Furnished
         _mask(at(path), stage.empty)
     for path in world.readonly:
         _make_readonly(at(path))
-    # Detached again, with all that stands on them, so that the old root can be gone before a target is looked up.
-    trees = [(target, True, mounts.detach(place)) for target, place in standing.items()]
+    # Detached copies, with all that stands on them, so that the old root can be gone before a target is looked up.
+    # What they are copies of goes with it: to unmount each here would wait for the kernel each time.
+    trees = [(target, True, mounts.copy(place)) for target, place in standing.items()]
     return Furnished(world, trees + ready)
 
 
 def run(launch: Launch, furnished: Furnished, descriptors: list[int], stage: mounts.Stage) -> NoReturn:
     """Become the launched process. `descriptors`: standard input, output and error, then the extra ones."""
+    function = inside.function(launch.process.function) if isinstance(launch.process, Call) else None
     views = [mounts.root(view, stage) for view in launch.views]
     sources = [(mount.target, mounts.is_folder(mount), mounts.source(mount, stage)) for mount in launch.mounts]
     if launch.root is not None:
@@ -110,8 +114,9 @@ def run(launch: Launch, furnished: Furnished, descriptors: list[int], stage: mou
     for number in range(3):
         os.dup2(descriptors[number], number)
     match launch.process:
-        case Call(function=name, arguments=arguments):
-            inside.FUNCTIONS[name](*views, *descriptors[3:], *arguments)
+        case Call(arguments=arguments):
+            assert function is not None
+            function(*views, *descriptors[3:], *arguments)
             os._exit(0)
         case Exec() as program:
             _exec(launch, program, furnished.world)

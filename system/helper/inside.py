@@ -1,6 +1,6 @@
 """Functions that look into a tree, chrooted in it, by name: what a `Call` may run.
 
-They are standard library only, import nothing late (the tree is hostile and the host's files are out of
+They are standard library only, import nothing once they run (the tree is hostile and the host's files are out of
 sight), never start a program, and talk through descriptors. A planted link leads nowhere but into
 the tree. `Refused` is how one says that what it was asked for is wrong.
 """
@@ -11,8 +11,6 @@ import os
 from collections.abc import Callable
 
 from system.helper import refused
-from system.helper.copying import copy
-from system.helper.layers import unpack
 
 Refused = refused.Refused
 
@@ -58,4 +56,19 @@ def resolve_user(output: int, name: str) -> None:
     os.write(output, " ".join(map(str, [uid, gid, *more])).encode())
 
 
-FUNCTIONS: dict[str, Callable[..., None]] = {"resolve_user": resolve_user, "copy": copy, "unpack": unpack}
+def function(name: str) -> Callable[..., None]:
+    """The function of this name, with all it imports. To be called while the host's tree is still the root; and not
+    before the clone, because every page of memory that the helper has makes each of its steps slower."""
+    match name:
+        case "copy":
+            from system.helper.copying import copy
+
+            return copy
+        case "unpack":
+            from system.helper.layers import unpack
+
+            return unpack
+        case "resolve_user":
+            return resolve_user
+        case _:
+            raise ValueError(f"there is no function {name}")

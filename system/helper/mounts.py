@@ -169,11 +169,9 @@ def _write(path: str, data: Data) -> None:
         os.fchmod(descriptor, data.mode)
 
 
-def detach(place: str) -> int:
+def copy(place: str) -> int:
     """The mount that stands at a place, with all below it, as one detached tree."""
-    tree = sys.open_tree(sys.AT_FDCWD, os.fsencode(place), CLONE | sys.AT_RECURSIVE)
-    sys.umount(os.fsencode(place))
-    return tree
+    return sys.open_tree(sys.AT_FDCWD, os.fsencode(place), CLONE | sys.AT_RECURSIVE)
 
 
 def attach(mount: int, target: str, *, folder: bool) -> None:

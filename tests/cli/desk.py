@@ -17,7 +17,6 @@ from typing import Any
 from tests.system.bed import processes
 
 REPOSITORY = Path(__file__).parents[2]
-LONG = bool(os.environ.get("STEPWOOD_LONG"))
 TEXTS = ("check", "fmt", "dockerfile")
 Done = subprocess.CompletedProcess[str]
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests import counts
+
 REPOSITORY = Path(__file__).parents[2]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -309,7 +311,7 @@ def test_a_killed_engine_leaves_nothing_half_done(run: Run, tmp_path: Path, bb: 
         + ")"
     )
     chance = random.Random(7)
-    for _ in range(100 if os.environ.get("STEPWOOD_LONG") else 10):
+    for _ in range(counts.KILLS):
         with subprocess.Popen(
             command(tmp_path, bb, "build", "-q", "k.spec"),
             cwd=tmp_path,
@@ -333,10 +335,9 @@ def test_a_killed_engine_leaves_nothing_half_done(run: Run, tmp_path: Path, bb: 
 
 
 def test_a_long_chain_ends_with_all_its_files(run: Run, tmp_path: Path) -> None:
-    length = 1200 if os.environ.get("STEPWOOD_LONG") else 120
-    steps = "".join(f'(run (shell "echo {i} > /f{i}"))' for i in range(length))
+    steps = "".join(f'(run (shell "echo {i} > /f{i}"))' for i in range(counts.CHAIN))
     (tmp_path / "l.spec").write_text(f'((from bb) (shell /bin/sh -c) {steps} (run (shell "cat /f* | wc -l")))')
-    assert run("build", "-q", "l.spec").stdout == f"{length}\n"
+    assert run("build", "-q", "l.spec").stdout == f"{counts.CHAIN}\n"
 
 
 def test_a_store_in_a_place_that_is_a_file_is_3(tmp_path: Path, run: Run) -> None:

@@ -20,6 +20,7 @@ from engine.index import Index
 from engine.inputs import Memory, take_manifest
 from engine.step import Entry, Manifest
 from system.errors import InputError
+from tests.counts import EXAMPLES
 
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 
@@ -237,7 +238,7 @@ TREES = st.dictionaries(
 ).filter(lambda tree: len({name.rstrip("*@") for name in tree}) == len(tree))  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 * EXAMPLES)
 @given(TREES, TREES)
 def test_two_folders_have_one_digest_if_and_only_if_they_have_the_same_entries(
     one: dict[str, str], two: dict[str, str]

@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from grammar.ast import Shell, Spec
@@ -238,7 +238,6 @@ _PIECES = [b"#", b"|", b";", b'"', b"\\", b"(", b")", b" ", b"\t", b"\f", b"\n",
 _PIECES += [b"256", b"n", b"'", "é".encode(), b"\xc3", b"\xa9", b"\xff", b"#|", b"|#", b"#;", b'"a"', b'"|#"', b"\0"]
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.sampled_from(_PIECES) | st.binary(max_size=3), max_size=24).map(b"".join))
 @example(b"#; a b)) #; c")
 def test_read_like_sexplib(text: bytes) -> None:

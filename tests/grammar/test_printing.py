@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from grammar.ast import (
@@ -65,7 +65,6 @@ def specs(draw: st.DrawFn, scope: tuple[str, ...] = (), depth: int = 2) -> Spec:
     return Spec(tuple(builds), draw(texts), tuple(draw(st.lists(ops(scope), max_size=4))))
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(specs())
 def test_printed_specs_read_back(spec: Spec) -> None:
     text = format_spec(spec)
@@ -77,7 +76,6 @@ def test_printed_specs_read_back(spec: Spec) -> None:
     assert format_text(text, file="t.spec") == text
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(ops(()), max_size=4), texts)
 def test_printed_lines_make_a_spec(found: list[Op], base: str) -> None:
     lines = [format_base(base), *map(format_op, found)]
@@ -180,7 +178,6 @@ def test_layout() -> None:
 _REMARKS = ["; line\n", "\n; own line\n", "#| block |#", "\n#| two\n  lines |#\n", "#; (dropped datum)", "#; #; a b\n"]
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(specs(depth=1), st.data())
 def test_comments_are_kept(spec: Spec, data: st.DataObject) -> None:
     """Wherever comments stand, formatting keeps each of them and the tree, and formatting again changes nothing."""

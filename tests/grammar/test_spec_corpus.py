@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from itertools import chain
@@ -16,10 +15,10 @@ from grammar.parser import decode, parse
 from grammar.printer import format_spec
 from grammar.remarks import format_text
 from system.errors import SpecError
+from tests.counts import MUTANTS
 
 SPECS = Path(__file__).parents[2] / "specs"
 FILES = sorted(SPECS.rglob("*.spec"))
-MUTANTS = max(2_000, int(os.environ.get("STEPWOOD_LONG") or 0))
 
 
 def read(file: Path) -> Spec:

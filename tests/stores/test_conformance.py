@@ -17,16 +17,15 @@ from hypothesis import strategies as st
 
 import stores.overlay
 from stores.tree import TreeStore
+from stores.work import USES
 from system.errors import StoreError
 from system.helper.client import Helper
+from tests.counts import CHAIN, EXAMPLES
 from tests.stores import ops
 from tests.stores.conftest import DRIVERS
 from tests.stores.workshop import Workshop, write
 
 pytestmark = pytest.mark.root
-
-LONG = int(os.environ.get("STEPWOOD_LONG", "100"))
-"""How many steps the long chain has; `make test-all` makes it 1,200."""
 
 Open = Callable[..., TreeStore]
 
@@ -241,7 +240,7 @@ def test_a_long_chain_ends_as_plain_folders_would(shop: Workshop) -> None:
     chance = random.Random(10)
     model = ops.Model()
     last = "base"
-    for number in range(LONG):
+    for number in range(CHAIN):
         todo: list[ops.Op] = [ops.Write(f"{number % 7}/{number}", f"text {number}")]
         if number % 3 == 2:
             path = f"{chance.randrange(7)}/{chance.randrange(number)}"
@@ -253,10 +252,10 @@ def test_a_long_chain_ends_as_plain_folders_would(shop: Workshop) -> None:
         model.apply(todo)
         last = f"{number}"
     assert shop.tree(last) == model.tree()
-    assert len(shop.store.ids()) == LONG + 1
+    assert len(shop.store.ids()) == CHAIN + 1
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.lists(ops.any_op(), min_size=1, max_size=4), min_size=1, max_size=7),
     run=st.sampled_from([2, 3, 99]),
@@ -443,10 +442,10 @@ def test_a_store_that_is_not_made_yet_is_empty_and_asking_makes_nothing(opened: 
     assert not store.folder.exists()
 
 
-def test_a_newer_format_is_refused(store: TreeStore, opened: Open) -> None:
-    (store.folder / "format").write_text("2")
+def test_another_format_is_refused(store: TreeStore, opened: Open) -> None:
+    (store.folder / "format").write_text("99")
     for ask in (opened().start, opened().ids):
-        with pytest.raises(StoreError, match="has format 2; this Stepwood reads 1"):
+        with pytest.raises(StoreError, match="has format 99; this Stepwood reads 2"):
             ask()
 
 
@@ -466,6 +465,39 @@ def test_a_store_in_the_place_of_a_file_is_a_store_error(kind: str, tmp_path: Pa
 def test_a_session_comes_before_a_draft(opened: Open) -> None:
     with pytest.raises(AssertionError), opened().draft("a", ()):
         pass
+
+
+def test_what_is_prepared_ahead_changes_no_tree(shop: Workshop) -> None:
+    """More steps than a home of drafts serves, with a call ahead of some: each tree is what its own step left."""
+    below = "base"
+    for number in range(2 * USES + 3):
+        with shop.store.draft(str(number), [below]) as draft:
+            if number % 3:
+                shop.store.prepare()
+            shop.run(f"echo {number} > w/{number}; chmod {700 + number % 8} w/{number}", draft.root)
+            draft.commit({})
+        below = str(number)
+    tree = shop.tree(below)
+    for number in range(2 * USES + 3):
+        assert tree[str(number)] == ("file", 0o700 + number % 8, f"{number}\n")
+    shop.nothing_left()
+
+
+def test_preparing_ahead_is_bounded(shop: Workshop) -> None:
+    for _ in range(50):
+        shop.store.prepare()
+    (session,) = (shop.store.folder / "work").iterdir()
+    assert len([entry for entry in session.iterdir() if entry.name.isdigit()]) <= 2
+
+
+def test_what_goes_wrong_ahead_is_left_to_the_draft_that_needs_it(shop: Workshop) -> None:
+    with shop.store.draft("a", ["base"]) as draft:
+        (session,) = (shop.store.folder / "work").iterdir()
+        session.rename(session.with_name("gone"))
+        shop.store.prepare()
+        session.with_name("gone").rename(session)
+        draft.commit({})
+    assert "a" in shop.store.ids()
 
 
 def test_two_drafts_of_the_same_process_do_not_meet(shop: Workshop) -> None:

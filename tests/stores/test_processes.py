@@ -154,7 +154,7 @@ def test_a_claim_is_exclusive_and_free_again_after_it(opened: Open) -> None:
     assert again is not None
     with again:
         assert one.claim("a") is None
-    assert list((one.folder / "claims").iterdir()) == []
+    assert (one.folder / "claims").stat().st_size == 0
 
 
 def test_a_killed_process_loses_its_claim(store: TreeStore, kind: str) -> None:
@@ -169,7 +169,6 @@ def test_a_killed_process_loses_its_claim(store: TreeStore, kind: str) -> None:
 
 
 def test_no_two_ever_have_one_claim(opened: Open) -> None:
-    """Who opens the lock file while its holder takes it away must not get a claim on a file that is gone."""
     opened().start()
     inside: list[int] = []
     most: list[int] = []
