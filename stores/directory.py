@@ -29,7 +29,7 @@ class _Copies:
             _copy(self._folder / "snapshots" / parent["id"] / "root", root)
         return Folder(str(root))
 
-    def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
+    def finish(self, snapshot: Path, work: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
 
     def view(self, meta: Mapping[str, Any]) -> Root:

@@ -23,7 +23,7 @@ class Driver(Protocol):
         """The root of a draft that grows in `snapshot`, from the parent's metadata (its "id" and "store")."""
         ...
 
-    def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
+    def finish(self, snapshot: Path, work: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
         """Make the tree ready to be published; gives the metadata's "store" part."""
         ...
 

@@ -20,11 +20,13 @@ from system.launch import Layers, Root
 
 SCAFFOLD = {"proc": 0o755, "dev": 0o755, "sys": 0o755, "etc": 0o755, "tmp": 0o1777}
 RUN = 32
-"""How many layers of one level make one of the next. bench/chain.py shows where squashing begins to pay."""
+"""How many layers of one level make one of the next. `bench/steps.py` shows where squashing begins to pay."""
 SMALL = 2000
 """A run of layers with more entries than this together is left as it is: relinking it would cost more than it saves."""
 LIMIT = 400
 """At this length everything above the base is squashed, whatever it costs; the kernel refuses more than 500."""
+UNUSED = "unused"
+"""Where the layer of a step that changed nothing goes, in the work folder, until there is time to remove it."""
 
 
 class _Overlay:
@@ -36,6 +38,8 @@ class _Overlay:
     def prepare(self, snapshot: Path, work: Path) -> None:
         self._scaffold()
         os.mkdir(snapshot / "layer")
+        if os.path.exists(work / UNUSED):
+            os.rmdir(work / UNUSED)
         # What `volatile` leaves, and on which the kernel would refuse the folder; its own `work` it makes anew.
         mark = f"{work}/work/incompat"
         if os.path.exists(mark):
@@ -47,16 +51,15 @@ class _Overlay:
         layer = snapshot / "layer"
         chain = self._chain(parent)
         squash.dress(layer, like=self._top(chain))
-        inside = work.relative_to(self._folder)
         lowers = ("scaffold", *(str(layer["path"]) for layer in chain))
-        return Layers(str(self._folder), lowers, str(layer.relative_to(self._folder)), str(inside))
+        return Layers(str(self._folder), lowers, self._inside(layer), self._inside(work))
 
-    def finish(self, snapshot: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
+    def finish(self, snapshot: Path, work: Path, id: str, parent: Mapping[str, Any] | None) -> dict[str, Any]:
         layer = snapshot / "layer"
         entries, size = squash.measure(layer)
         chain = self._chain(parent)
         if not entries and squash.dressed_alike(layer, self._top(chain)):
-            os.rmdir(layer)
+            os.rename(layer, work / UNUSED)
             return {"layers": chain, "bytes": 0}
         chain.append({"path": f"snapshots/{id}/layer", "entries": entries, "level": 0})
         newest = layer  # still where the draft is
@@ -85,8 +88,7 @@ class _Overlay:
         if owner is not None:
             os.chown(layer, *owner)
         lowers = ("nothing", *(os.path.relpath(path, self._folder) for path in current))
-        inside = [str(path.relative_to(self._folder)) for path in (layer, work)]
-        return Layers(str(self._folder), lowers, *inside)
+        return Layers(str(self._folder), lowers, self._inside(layer), self._inside(work))
 
     def finish_cache(self, copy: Path, cache: Path, current: Sequence[str]) -> Sequence[str] | None:
         layer = copy / "layer"
@@ -100,6 +102,9 @@ class _Overlay:
         squash.join([*(Path(path) for path in current), layer], flat, [])
         os.rename(flat, cache / name)
         return [name]
+
+    def _inside(self, path: Path) -> str:
+        return os.fspath(path).removeprefix(f"{self._folder}/")
 
     def _chain(self, meta: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         return [] if meta is None else list(meta["store"]["layers"])

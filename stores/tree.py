@@ -30,7 +30,7 @@ from stores.caches import Caches, TreeCache
 from stores.driver import Driver
 from stores.store import Meta, Session, Usage
 from stores.trust import Trust
-from stores.work import META, Work
+from stores.work import META, Home, Work
 from system import disk
 from system.errors import StoreBusy, StoreError
 from system.launch import Folder, Layers, Root
@@ -47,7 +47,7 @@ class TreeDraft:
     root: Root
     _store: TreeStore
     _id: str
-    _home: Path
+    _home: Home
     _inputs: Sequence[str]
     _parent: Mapping[str, Any] | None
     _kept: bool = False
@@ -55,12 +55,12 @@ class TreeDraft:
 
     @property
     def scratch(self) -> Path:
-        return self._home / "scratch"
+        return self._home.folder / "scratch"
 
     def commit(self, meta: Meta) -> None:
         assert not self._done, "a draft is committed once"
         with disk.errors("cannot keep a snapshot"):
-            self._store.publish(self._id, self._home / "snapshot", meta, self._inputs, self._parent)
+            self._store.publish(self._id, self._home, meta, self._inputs, self._parent)
         self._done = True
 
     def keep(self) -> None:
@@ -173,9 +173,9 @@ class TreeStore:
         with disk.errors("cannot begin a snapshot"):
             home = self._work.take()
             try:
-                root = self._driver.begin(home / "snapshot", home / "work", parent)
+                root = self._driver.begin(home.snapshot, home.work, parent)
             except BaseException:
-                disk.discard(home)
+                disk.discard(home.folder)
                 raise
         draft = TreeDraft(root, self, id, home, inputs, parent)
         try:
@@ -186,26 +186,24 @@ class TreeStore:
             else:
                 if draft._kept:
                     with contextlib.suppress(OSError):
-                        os.rename(home / "snapshot", self.folder / "failed" / f"{id}.{uuid.uuid4().hex[:8]}")
-                disk.discard(home)
+                        os.rename(home.snapshot, self.folder / "failed" / f"{id}.{uuid.uuid4().hex[:8]}")
+                disk.discard(home.folder)
 
     def prepare(self) -> None:
         self._work.ahead()
 
-    def publish(
-        self, id: str, snapshot: Path, meta: Meta, inputs: Sequence[str], parent: Mapping[str, Any] | None
-    ) -> None:
+    def publish(self, id: str, home: Home, meta: Meta, inputs: Sequence[str], parent: Mapping[str, Any] | None) -> None:
         """The one place where a snapshot comes to be: metadata first, then one rename."""
-        own = self._driver.finish(snapshot, id, parent)
+        own = self._driver.finish(home.snapshot, home.work, id, parent)
         size = own.get("bytes", meta.get("bytes"))
         store = {**own, **self._trust.stamp()}
         whole = {**meta, "id": id, "inputs": list(inputs), "bytes": size, "store": store}
         # Not truncated: ext4 would flush a file that is, to the disk, when it is closed.
-        descriptor = os.open(snapshot / META, os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = os.open(home.snapshot / META, os.O_WRONLY | os.O_CLOEXEC)
         with open(descriptor, "w") as file:
             file.write(json.dumps(whole))
         try:
-            os.rename(snapshot, self._snapshots / id)
+            os.rename(home.snapshot, self._snapshots / id)
         except OSError:
             if not (self._snapshots / id / META).exists():
                 raise

@@ -18,6 +18,7 @@ import contextlib
 import itertools
 import os
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from stores.driver import Driver
@@ -29,15 +30,24 @@ USES = 16
 """How many drafts a home serves."""
 
 
+@dataclass(slots=True)
+class Home:
+    """Where one draft after another grows."""
+
+    folder: Path
+    snapshot: Path
+    work: Path
+    uses: int = 0
+
+
 class Work:
     def __init__(self, folder: Path, driver: Driver) -> None:
         self._folder, self._driver = folder, driver
         self._session: Path | None = None
         self._lock = -1
         self._numbers = itertools.count()
-        self._ready: list[Path] = []
-        self._used: list[Path] = []
-        self._uses: dict[Path, int] = {}
+        self._ready: list[Home] = []
+        self._used: list[Home] = []
 
     def begin(self) -> tuple[Path, int]:
         """Sweep, and start this process's session: its stage folder, and its lock, which is held until `end`."""
@@ -76,22 +86,21 @@ class Work:
 
     # --- the homes of drafts
 
-    def take(self) -> Path:
+    def take(self) -> Home:
         """A home with an empty draft."""
         try:
             home = self._ready.pop()
         except IndexError:
             home = self._new_home()
-        self._uses[home] = self._uses.get(home, 0) + 1
+        home.uses += 1
         return home
 
-    def give_back(self, home: Path) -> None:
+    def give_back(self, home: Home) -> None:
         """The home of a published draft serves again, where nothing but its work folder is left in it."""
-        if self._uses[home] < USES and os.listdir(home) == ["work"]:
+        if home.uses < USES and os.listdir(home.folder) == ["work"]:
             self._used.append(home)
         else:
-            self._uses.pop(home, None)
-            disk.discard(home)
+            disk.discard(home.folder)
 
     def ahead(self) -> None:
         """Make a home ready for a draft to come. What goes wrong, the draft that needs one will meet again."""
@@ -104,16 +113,17 @@ class Work:
                 return
             self._ready.append(self._furnished(home))
 
-    def _new_home(self) -> Path:
-        return self._furnished(self.new_folder("work"))
+    def _new_home(self) -> Home:
+        folder = self.new_folder("work")
+        return self._furnished(Home(folder, folder / "snapshot", folder / "work"))
 
-    def _furnished(self, home: Path) -> Path:
+    def _furnished(self, home: Home) -> Home:
         try:
-            os.mkdir(home / "snapshot")
-            os.close(os.open(home / "snapshot" / META, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-            self._driver.prepare(home / "snapshot", home / "work")
+            os.mkdir(home.snapshot)
+            os.close(os.open(home.snapshot / META, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+            self._driver.prepare(home.snapshot, home.work)
         except BaseException:
-            disk.discard(home)
+            disk.discard(home.folder)
             raise
         return home
 

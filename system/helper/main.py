@@ -80,6 +80,7 @@ class Loop:
         self._networks = Networks()
         self._poll = select.epoll()
         self._poll.register(engine, select.EPOLLIN)
+        self._worlds: dict[bytes, World] = {}
         self._waiting: dict[bytes, Waiting | None] = {}
         self._by_pidfd: dict[int, Running] = {}
         self._by_control: dict[int, Running] = {}
@@ -109,8 +110,11 @@ class Loop:
 
     def _furnish(self, world: bytes) -> Waiting:
         """A new child that makes itself at home in a world and waits for its launch."""
-        kind: World = pickle.loads(world)  # noqa: S301 - from our own engine, over a private socket
-        self._stage.keep(kind)
+        if world not in self._worlds:
+            kind: World = pickle.loads(world)  # noqa: S301 - from our own engine, over a private socket
+            self._stage.keep(kind)
+            self._worlds[world] = kind
+        kind = self._worlds[world]
         network = None if kind.network else self._networks.take()
         door, inner = socket.socketpair()
         with inner:
