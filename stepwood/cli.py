@@ -91,6 +91,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         _lenient(stream)
+    if "--debug" in arguments:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG)
     try:
         result = stepwood.main(arguments, prog_name="stepwood", standalone_mode=False)
         code = result if isinstance(result, int) else 0

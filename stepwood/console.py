@@ -51,6 +51,8 @@ class Plain:
         self._dag, self._quiet = dag, quiet
         self._several = len(dag.plans) > 1
         self._ended = 0
+        self._midline = False
+        """Whether what was written to standard output last is a line without its end."""
         self._partial: dict[str, bytes] = {}
 
     def __call__(self, event: Event) -> None:
@@ -102,6 +104,7 @@ class Plain:
             self._output(id, b"\n")
 
     def _write(self, data: bytes) -> None:
+        self._midline = not data.endswith(b"\n") if data else self._midline
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
@@ -155,8 +158,18 @@ class Terminal(Plain):
             sys.stderr.flush()
             self._drawn = False
 
+    def _line(self, text: str) -> None:
+        self._end_line()
+        super()._line(text)
+
+    def _end_line(self) -> None:
+        """Not to write over a step's last words, or behind them. Its own output stays as it is."""
+        if self._midline and sys.stdout.isatty():
+            sys.stderr.write("\n")
+        self._midline = False
+
     def _draw(self) -> None:
-        if not self._running:
+        if not self._running or self._midline:  # the line that a step has begun may go on
             return
         width = shutil.get_terminal_size().columns
         now = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +35,15 @@ class Caches:
 
     @contextlib.contextmanager
     def use(
-        self, name: str, uid: int, gid: int, new_folder: Callable[..., Path], *, locked: bool
+        self, name: str, uid: int, gid: int, new_folder: Callable[..., Path], locked: threading.Event | None
     ) -> Iterator[TreeCache]:
         """A private copy that grows in a `new_folder` and becomes the next version."""
         folder = self._place(name)
         with contextlib.ExitStack() as held:
             with disk.errors(f"cannot open cache {name}"):
                 os.makedirs(folder, exist_ok=True)
-                if locked:
-                    held.callback(os.close, disk.lock(folder / "turn", exclusive=True))
+                if locked is not None:
+                    held.callback(os.close, disk.lock_unless(locked, folder / "turn"))
                 held.callback(os.close, disk.lock(folder / "users", exclusive=False))
                 before = _current(folder)
                 current = [str(folder / part) for part in before.get("folders", [])]

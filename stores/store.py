@@ -21,7 +21,7 @@ that may still write to a draft, so the helper holds it too.
 *Caches.* `with store.cache(name, uid, gid) as cache:` gives a private mutable copy of the newest
 version, or an empty folder owned by uid:gid. Leaving the block, by an exception too, makes the copy
 the new version, unless another user of the cache has done so since the block was entered. With
-`locked`, users of the cache go one after the other.
+`locked`, users of the cache go one after the other; setting that event ends the wait: `Interrupted`.
 
 *Processes.* Several processes may use a store at once. What a killed one left is swept by the next to open it.
 
@@ -34,6 +34,7 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
 from system.launch import Root
@@ -109,7 +110,7 @@ class Store(Protocol):
 
     def view(self, id: str) -> Root: ...
 
-    def cache(self, name: str, uid: int, gid: int, *, locked: bool = False) -> AbstractContextManager[Cache]: ...
+    def cache(self, name: str, uid: int, gid: int, *, locked: Event | None = None) -> AbstractContextManager[Cache]: ...
 
     def start(self) -> Session:
         """Begin to write: sweep what killed processes left, and hold the store against deletion."""

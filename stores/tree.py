@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -80,6 +81,7 @@ class TreeStore:
         self._work = Work(folder / "work", driver)
         self._lock: int | None = None
         self._metas: dict[str, Mapping[str, Any]] = {}
+        self._hidden: Set[str] | None = None
 
     @property
     def url(self) -> str:
@@ -94,9 +96,22 @@ class TreeStore:
                 present = set(os.listdir(self._snapshots))
             except FileNotFoundError:
                 return set()
-            return present if self._trust.swept else present - self._lost(present)
+            return present - self._unseen(present)
 
     def meta(self, id: str) -> Meta:
+        if self._lock is None and id in self._unseen(self.ids_present()):
+            raise KeyError(id)
+        return self._meta(id)
+
+    def _unseen(self, present: Set[str]) -> Set[str]:
+        """What another boot left and no sync covered, until the first session of this boot sweeps it out."""
+        if self._trust.swept:
+            return set()
+        if self._hidden is None:
+            self._hidden = self._lost(present)
+        return self._hidden
+
+    def _meta(self, id: str) -> Mapping[str, Any]:
         if id not in self._metas:
             try:
                 found = json.loads((self._snapshots / id / META).read_bytes())
@@ -213,9 +228,9 @@ class TreeStore:
     # --- caches
 
     def cache(
-        self, name: str, uid: int, gid: int, *, locked: bool = False
+        self, name: str, uid: int, gid: int, *, locked: threading.Event | None = None
     ) -> contextlib.AbstractContextManager[TreeCache]:
-        return self._caches.use(name, uid, gid, self._work.new_folder, locked=locked)
+        return self._caches.use(name, uid, gid, self._work.new_folder, locked)
 
     def delete_cache(self, name: str) -> None:
         with disk.errors(f"cannot delete cache {name}"), self._alone():
@@ -315,9 +330,7 @@ class TreeStore:
         lost = set()
         for id in present:
             try:
-                stamp = self.meta(id)["store"]
-                assert isinstance(stamp, dict), "meta() looked"
-                if not covered(stamp):
+                if not covered(self._meta(id)["store"]):
                     lost.add(id)
             except (KeyError, StoreError):
                 lost.add(id)
@@ -328,7 +341,7 @@ class TreeStore:
         inputs = {}
         for id in ids:
             try:
-                inputs[id] = _inputs(self.meta(id))
+                inputs[id] = _inputs(self._meta(id))
             except (KeyError, StoreError):
                 inputs[id] = []
         return inputs

@@ -10,13 +10,14 @@ import fcntl
 import os
 import shutil
 import struct
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from system import process
-from system.errors import OutOfSpace, StoreBusy, StoreError
+from system.errors import Interrupted, OutOfSpace, StoreBusy, StoreError
 
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_TOPDIR_FL = 0x80086601, 0x40086602, 0x20000
 """linux/fs.h, on machines with 64 bits; ioctl_iflags(2)."""
@@ -47,6 +48,16 @@ def lock(path: Path, *, exclusive: bool) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
     return descriptor
+
+
+def lock_unless(stopping: threading.Event, path: Path) -> int:
+    """As `lock`, exclusively, but a wait ends with `Interrupted` when the event is set."""
+    wait = 0.001
+    while (held := try_lock(path, exclusive=True)) is None:
+        if stopping.wait(wait):
+            raise Interrupted(f"stopped while waiting for {path}")
+        wait = min(2 * wait, 0.05)
+    return held
 
 
 def try_lock(path: Path, *, exclusive: bool) -> int | None:

@@ -15,7 +15,7 @@ CHUNK = 65536
 class Log:
     """Where an attempt's output goes: the file, and whoever listens."""
 
-    def __init__(self, folder: Path, name: str, listener: Callable[[bytes], None]) -> None:
+    def __init__(self, folder: Path, name: str, listener: Callable[[bytes], object]) -> None:
         self._folder = folder
         self._name = f"logs/{name}.log"
         self._listener = listener

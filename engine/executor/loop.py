@@ -7,6 +7,7 @@ queue, so nothing here needs a lock.
 from __future__ import annotations
 
 import gc
+import logging
 import queue
 import signal
 import threading
@@ -19,10 +20,10 @@ from dataclasses import dataclass, field
 from engine import digest
 from engine.dag import Dag
 from engine.events import BatchEnded, Ended, JobEnded, Output, Reporter, Retried, Started
-from engine.executor.retry import retrying
+from engine.executor.task import Done, is_there, work
 from engine.executor.worker import Worker
 from engine.index import Index
-from engine.outcome import Cached, Cancelled, Cause, Failed, Name, Outcome
+from engine.outcome import Cached, Cancelled, Cause, Failed, Name
 from engine.records import Attempt, Totals
 from engine.scheduler import Scheduler
 from engine.step import StepId
@@ -30,14 +31,14 @@ from system.errors import (
     InputError,
     Interrupted,
     MachineError,
-    OutOfSpace,
-    RegistryError,
-    StepwoodError,
-    StoreError,
 )
 
+_LOG = logging.getLogger(__name__)
+"""What only `--debug` shows: where an error of a worker came from."""
 GRACE = 5.0
 """Seconds between TERM and KILL."""
+SYNC = 60.0
+"""Seconds after which what was committed is made to survive a loss of power, besides at the end."""
 ELSEWHERE = 0.2
 """Seconds between looks at a step that another process is making."""
 
@@ -66,23 +67,11 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """A worker is done with a step; `outcome` is None where another process is making it."""
-
-    id: StepId
-    outcome: Outcome | None
-    started: float = 0.0
-    seconds: float = 0.0
-    attempts: int = 1
-    log: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Stop:
     """The user asks to stop."""
 
 
-_Message = Started | Output | Retried | _Done | _Stop
+_Message = Started | Output | Retried | Done | _Stop
 
 
 @dataclass(slots=True)
@@ -106,10 +95,10 @@ class Loop:
         self._dag, self._worker, self._index = dag, worker, index
         self._report, self._options = reporter, options
         self._messages: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._stopping = threading.Event()
         self._stops = 0
         self._killed_at: float | None = None
         self._looked_at = 0.0
+        self._synced_at = time.monotonic()
         self._elsewhere: dict[StepId, bool] = {}
         """Steps that another process is making; whether its claim was given up at the last look."""
         self._jobs = _Jobs()
@@ -133,7 +122,7 @@ class Loop:
             for step in self._dag:
                 if step.id in cached:
                     self._cached(step.id)
-            self._submit = lambda id: threads.submit(self._work, id)
+            self._submit = lambda id: threads.submit(work, self._worker, self._dag[id], self._messages.put)
             try:
                 self._start()
                 while not self._scheduler.finished:
@@ -175,58 +164,9 @@ class Loop:
             if id is None:
                 return
             if id in self._known:
-                self._messages.put(_Done(id, self._known[id], started=time.time(), attempts=0))
+                self._messages.put(Done(id, self._known[id], started=time.time(), attempts=0))
             else:
                 self._submit(id)
-
-    # --- in a worker's thread
-
-    def _work(self, id: StepId) -> None:
-        """Never raises: what goes wrong is an outcome."""
-        tries = 1
-        step = self._dag[id]
-        started, begun = time.time(), time.monotonic()
-
-        def attempt(number: int) -> _Done:
-            nonlocal tries
-            tries = number
-            done = self._worker.attempt(step, number, lambda data: self._messages.put(Output(id, data)))
-            return _Done(id, done.outcome, done.started, time.monotonic() - begun, number, done.log)
-
-        def again(number: int, error: MachineError) -> None:
-            self._messages.put(Retried(id, number, cause_of(error), error.message))
-
-        try:
-            claim = self._worker.store.claim(id)
-            if claim is None:
-                self._messages.put(_Done(id, None))
-                return
-            with claim:
-                if self._is_there(id):
-                    self._messages.put(_Done(id, Cached(), started))
-                    return
-                self._messages.put(Started(id))
-                done = retrying(attempt, again, self._stopping)
-        except Interrupted:
-            done = _Done(id, Cancelled(), started, time.monotonic() - begun, tries)
-        except StepwoodError as error:
-            seconds = time.monotonic() - begun
-            done = _Done(id, Failed(1, cause_of(error), seconds, str(error)), started, seconds, tries)
-        except Exception as error:
-            seconds = time.monotonic() - begun
-            text = f"{type(error).__name__}: {error} (a fault of Stepwood; `--debug` shows where)"
-            done = _Done(id, Failed(1, "sandbox", seconds, text), started, seconds, tries)
-        if self._stopping.is_set() and isinstance(done.outcome, Failed):
-            done = _Done(id, Cancelled(), started, done.seconds, tries, done.log)
-        self._messages.put(done)
-
-    def _is_there(self, id: StepId) -> bool:
-        """Whether a snapshot is there by now: asked of the disk, since another process may have made it."""
-        try:
-            self._worker.store.meta(id)
-        except KeyError:
-            return False
-        return True
 
     # --- in the loop's thread
 
@@ -242,9 +182,9 @@ class Loop:
 
     def _handle(self, message: _Message | None) -> None:
         match message:
-            case _Done(id=id, outcome=None):
+            case Done(id=id, outcome=None):
                 self._elsewhere[id] = False
-            case _Done():
+            case Done():
                 self._ended(message)
             case _Stop():
                 self._stop()
@@ -263,9 +203,9 @@ class Loop:
             self._worker.helper.close()
             self._killed_at = float("inf")
         for id in list(self._elsewhere):
-            if self._stopping.is_set():
+            if self._worker.stopping.is_set():
                 del self._elsewhere[id]
-                self._ended(_Done(id, Cancelled(), time.time()))
+                self._ended(Done(id, Cancelled(), time.time()))
                 continue
             claim = self._worker.store.claim(id)
             if claim is None:
@@ -274,15 +214,17 @@ class Loop:
             with claim:
                 pass
             last = self._index.latest_attempt(id)
-            if self._is_there(id):
+            if is_there(self._worker.store, id):
                 del self._elsewhere[id]
-                self._ended(_Done(id, Cached(), time.time()))
+                self._ended(Done(id, Cached(), time.time()))
             elif last is not None and last.outcome == "failed" and last.started + last.seconds >= self._began:
                 del self._elsewhere[id]
-                self._ended(_Done(id, Failed(last.exit or 1, last.cause or "exit", last.seconds, last.message)))
+                self._ended(Done(id, Failed(last.exit or 1, last.cause or "exit", last.seconds, last.message)))
             elif self._elsewhere[id]:
                 del self._elsewhere[id]
-                threading.Thread(target=self._work, args=(id,), daemon=True).start()
+                threading.Thread(
+                    target=work, args=(self._worker, self._dag[id], self._messages.put), daemon=True
+                ).start()
             else:
                 self._elsewhere[id] = True  # a failure is recorded a moment after the claim is given up
 
@@ -299,10 +241,12 @@ class Loop:
         self._report(Ended(id, Cached(), 0.0, 0, None))
         self._count(id, "cached")
 
-    def _ended(self, done: _Done) -> None:
+    def _ended(self, done: Done) -> None:
         assert done.outcome is not None
         rows = []
-        failed_fast = isinstance(done.outcome, Failed) and self._options.fail_fast and not self._stopping.is_set()
+        failed_fast = (
+            isinstance(done.outcome, Failed) and self._options.fail_fast and not self._worker.stopping.is_set()
+        )
         ended = self._scheduler.finish(done.id, done.outcome)
         if not failed_fast:
             self._start()  # before the telling and the writing down, which the next step need not wait for
@@ -320,6 +264,15 @@ class Loop:
         self._record(rows)
         if failed_fast:
             self._halt()
+        if time.monotonic() - self._synced_at >= SYNC:
+            self._synced_at = time.monotonic()
+            threading.Thread(target=self._sync, daemon=True).start()
+
+    def _sync(self) -> None:
+        try:
+            self._worker.store.sync()
+        except MachineError as error:
+            _LOG.debug("a sync", exc_info=error)  # the one at the end says so if it lasts
 
     def _stop(self) -> None:
         self._stops += 1
@@ -330,7 +283,7 @@ class Loop:
 
     def _halt(self) -> None:
         """Start nothing more and stop what runs."""
-        self._stopping.set()
+        self._worker.stopping.set()
         now = time.time()
         rows = []
         for id, outcome in self._scheduler.cancel():
@@ -394,16 +347,3 @@ class Loop:
 
 def _worst(outcomes: Iterable[Name]) -> Name:
     return max(outcomes, key=lambda name: _ORDER[name], default="cached")
-
-
-def cause_of(error: StepwoodError) -> Cause:
-    """The kind of an error that ended a step."""
-    match error:
-        case InputError():
-            return "input"
-        case RegistryError():
-            return "network"
-        case StoreError() | OutOfSpace():
-            return "store"
-        case _:
-            return "sandbox"

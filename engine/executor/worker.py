@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine import digest
@@ -47,8 +47,10 @@ class Worker:
     fetch: Fetch
     secrets: Mapping[str, bytes]
     keep_failed: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the run is to end: whatever waits for another step then gives up, with `Interrupted`."""
 
-    def attempt(self, step: Step, number: int, listener: Callable[[bytes], None]) -> Attempted:
+    def attempt(self, step: Step, number: int, listener: Callable[[bytes], object]) -> Attempted:
         """One try, from a fresh draft.
 
         Raises `MachineError` or `InputError` for what is not the command's own failure.
@@ -96,7 +98,8 @@ class Worker:
         with ExitStack() as held:
             caches = []
             for cache in run.caches:
-                own = held.enter_context(self.store.cache(cache.name, user.uid, user.gid, locked=cache.locked))
+                turn = self.stopping if cache.locked else None
+                own = held.enter_context(self.store.cache(cache.name, user.uid, user.gid, locked=turn))
                 caches.append(Mount(cache.target, own.root))
             command = Command(
                 argv=(*run.shell, run.command),

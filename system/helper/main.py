@@ -152,27 +152,38 @@ class Loop:
 
     def _start(self, world: bytes, launch: bytes, descriptors: list[int]) -> None:
         control = socket.socket(fileno=descriptors[0])
-        waiting = None
         try:
-            waiting = self._waiting.get(world) or self._furnish(world)
-            self._waiting[world] = None
-            wire.send(waiting.door, b"", launch, descriptors)
+            waiting = self._hand_over(world, launch, descriptors)
         except OSError as error:
-            if waiting is not None:  # it died in wait
-                signal.pidfd_send_signal(waiting.pidfd, signal.SIGKILL)
-                self._bury(waiting)
-                waiting.door.close()
             _report(control, error)
             control.close()
             return
         finally:
             for descriptor in descriptors[1:]:
                 os.close(descriptor)
-        waiting.door.close()
         running = Running(waiting.pid, waiting.pidfd, control, waiting.network)
         self._by_pidfd[running.pidfd] = self._by_control[control.fileno()] = running
         self._poll.register(running.pidfd, select.EPOLLIN)
         self._poll.register(control, select.EPOLLIN)
+
+    def _hand_over(self, world: bytes, launch: bytes, descriptors: list[int]) -> Waiting:
+        """Give a launch to the child that waits in its world, or to a new one where that has died (killed for want of
+        memory, say)."""
+        waiting, self._waiting[world] = self._waiting.get(world), None
+        while True:
+            child = waiting or self._furnish(world)
+            try:
+                wire.send(child.door, b"", launch, descriptors)
+            except OSError:
+                signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+                self._bury(child)
+                if waiting is None:
+                    raise
+                waiting = None
+            else:
+                return child
+            finally:
+                child.door.close()
 
     def _control(self, running: Running) -> None:
         """A request about one process: T terminates its tree, K kills it, a closed socket kills it."""

@@ -128,6 +128,11 @@ def test_exit_codes_by_precedence(desk: Desk) -> None:
     done = desk.run("build", "fails.spec", "wrong.spec")
     assert done.returncode == 2
     assert "nobody-here" in done.stderr
+    cache = "(cache (c (target /proc/no-place-for-it)))"  # which no kernel lets anybody make
+    desk.write("machine.spec", sh("true", ops=cache))
+    assert desk.run("build", "machine.spec").returncode == 3
+    assert desk.run("build", "fails.spec", "machine.spec").returncode == 3
+    assert desk.run("build", "fails.spec", "machine.spec", "wrong.spec").returncode == 2
 
 
 def test_a_file_that_changes_while_a_build_waits_is_no_wrong_snapshot(desk: Desk) -> None:
@@ -165,11 +170,12 @@ def test_output_that_nobody_reads_does_not_stop_a_build(desk: Desk) -> None:
     assert set(desk.states("a.spec")) == {"cached"}
 
 
-def on_a_terminal(desk: Desk, **more: str) -> bytes:
-    """Standard error, and what else is written, as a terminal gets it."""
+def on_a_terminal(desk: Desk, *, all: bool = False, **more: str) -> bytes:
+    """Standard error as a terminal gets it; `all`: standard output too."""
     ours, theirs = pty.openpty()
+    out = theirs if all else subprocess.DEVNULL
     with subprocess.Popen(
-        desk.argv("build", "a.spec"), **desk.settings(TERM="xterm", **more), stdout=subprocess.DEVNULL, stderr=theirs
+        desk.argv("build", "a.spec"), **desk.settings(TERM="xterm", **more), stdout=out, stderr=theirs
     ) as engine:
         os.close(theirs)
         seen = b""
@@ -181,6 +187,35 @@ def on_a_terminal(desk: Desk, **more: str) -> bytes:
         os.close(ours)
     assert engine.returncode == 0
     return seen
+
+
+def test_a_status_line_spares_a_steps_last_words(desk: Desk) -> None:
+    """A line without its end is neither written over nor run into the next."""
+    desk.write("a.spec", sh("printf unfinished; sleep 0.7", "sleep 0.7"))
+    shown = on_a_terminal(desk, all=True).decode().replace("\r\n", "\n")
+    (line,) = [line for line in shown.splitlines() if "unfinished" in line and "printf" not in line]
+    assert line.rpartition("\x1b[2K")[2] == "unfinished"
+
+
+def test_debug_shows_where_an_error_of_a_step_came_from(desk: Desk) -> None:
+    desk.write("a.spec", '((from bb) (shell /bin/sh -c) (user (name nobody-here)) (run (shell "true")))')
+    plain = desk.run("build", "a.spec")
+    assert plain.returncode == 2
+    shown = desk.run("--debug", "build", "a.spec", debug=True)
+    assert shown.returncode == 2
+    assert "Traceback" in shown.stderr
+    assert "worker.py" in shown.stderr
+
+
+def test_the_tree_of_a_failed_step_is_set_aside_when_asked(desk: Desk) -> None:
+    desk.write("a.spec", sh("echo left > /left; exit 3"))
+    assert desk.run("build", "a.spec").returncode == 1
+    assert list((desk.place / "failed").iterdir()) == []
+    assert desk.run("build", "--keep-failed", "a.spec").returncode == 1
+    (kept,) = (desk.place / "failed").iterdir()
+    assert (kept / "layer" / "left").read_text() == "left\n"
+    assert desk.states("a.spec") == ["cached", "run"], "it is no snapshot"
+    assert kept.name[:40] in desk.ok("df").stdout
 
 
 def test_a_terminal_gets_a_status_line_and_nothing_else_does(desk: Desk) -> None:

@@ -78,6 +78,49 @@ def test_an_interrupt_of_the_whole_group_as_a_terminal_sends_it(desk: Desk) -> N
     desk.at_rest()
 
 
+LOCKED = "((from bb) (shell /bin/sh -c) (run (cache (c (target /c) (buildkit_options ((sharing locked))))) (shell {})))"
+
+
+def test_an_interrupt_ends_the_wait_for_a_locked_cache_of_another_process(desk: Desk) -> None:
+    desk.write("warm.spec", sh("true"))
+    desk.ok("build", "warm.spec")
+    desk.write("a.spec", LOCKED.format('"echo ready; sleep 20"'))
+    desk.write("b.spec", LOCKED.format('"echo mine"'))
+    with desk.started("build", "a.spec") as one, desk.started("build", "b.spec") as two:
+        assert one.stdout is not None
+        assert two.stderr is not None
+        assert one.stdout.readline() == "ready\n"
+        while "echo mine" not in two.stderr.readline():
+            pass
+        time.sleep(0.3)
+        two.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        out, error = two.communicate(timeout=20)
+        assert time.monotonic() - begun < 4
+        assert (two.returncode, out) == (130, "")
+        assert "cancelled" in error
+        assert one.poll() is None
+        one.send_signal(signal.SIGINT)
+        one.communicate(timeout=20)
+    desk.at_rest()
+    assert desk.ok("build", "b.spec").stdout == "mine\n"
+
+
+def test_a_long_build_is_synced_now_and_then(desk: Desk) -> None:
+    """What was committed early in a night survives a loss of power in the middle of it."""
+    desk.write("a.spec", sh("true", "echo ready; sleep 30"))
+    sooner = "import engine.executor.loop as loop; loop.SYNC = 0.0; from stepwood.cli import main; main()"
+    argv = [*desk.argv("build", "a.spec")]
+    argv[1:3] = ["-c", sooner]
+    with subprocess.Popen(argv, **desk.settings(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == b"ready\n"
+        until((desk.place / "synced.json").exists)
+        engine.send_signal(signal.SIGINT)
+        engine.communicate(timeout=20)
+    desk.at_rest()
+
+
 def test_a_killed_helper_is_3_and_says_so(desk: Desk) -> None:
     desk.write("a.spec", sh("echo ready; sleep 74.25", "true"))
     with desk.started("build", "a.spec") as engine:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import stores.overlay
 from stores.tree import TreeStore
 from stores.work import USES
-from system.errors import StoreError
+from system.errors import Interrupted, StoreError
 from system.helper.client import Helper
 from tests.counts import CHAIN, EXAMPLES
 from tests.stores import ops
@@ -397,17 +397,31 @@ def test_users_of_a_locked_cache_go_one_after_the_other(shop: Workshop, opened: 
     order: list[str] = []
 
     def second() -> None:
-        with other.cache("apt", 0, 0, locked=True) as cache:
+        with other.cache("apt", 0, 0, locked=threading.Event()) as cache:
             order.append(Workshop(other, shop.helper).in_cache(cache, "cat /c/file"))
 
     thread = threading.Thread(target=second)
-    with shop.store.cache("apt", 0, 0, locked=True) as cache:
+    with shop.store.cache("apt", 0, 0, locked=threading.Event()) as cache:
         thread.start()
         time.sleep(0.1)
         order.append("first")
         shop.in_cache(cache, "echo saved > /c/file")
     thread.join(20)
     assert order == ["first", "saved"]
+
+
+def test_the_wait_for_a_locked_cache_can_be_given_up(shop: Workshop, opened: Open) -> None:
+    other = opened()
+    other.start()
+    stopping = threading.Event()
+    timer = threading.Timer(0.1, stopping.set)
+    with shop.store.cache("apt", 0, 0, locked=threading.Event()):
+        timer.start()
+        with pytest.raises(Interrupted), other.cache("apt", 0, 0, locked=stopping):
+            pass
+    timer.join()
+    with other.cache("apt", 0, 0, locked=threading.Event()):
+        pass
 
 
 def test_many_versions_of_a_cache_hold_what_the_last_should(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,6 +239,12 @@ def test_in_the_same_boot_all_is_there(chain: list[str], opened: Open) -> None:
 def test_in_another_boot_only_what_a_sync_covered_is_there(chain: list[str], opened: Open, helper: Helper) -> None:
     store = opened("boot 2")
     assert store.ids() == set(chain), "before start() as well"
+    for lost in ("b", "c"):
+        with pytest.raises(KeyError):
+            store.meta(lost)
+        with pytest.raises(KeyError):
+            store.view(lost)
+    assert store.meta("a")["id"] == "a"
     store.start()
     assert store.ids() == set(chain)
     assert {entry.name for entry in (store.folder / "snapshots").iterdir()} == set(chain)

@@ -118,15 +118,13 @@ def test_a_world_that_cannot_be_furnished_fails_each_launch_and_nothing_else(bed
     assert bed.run(bed.shell("echo fine")).text == "fine\n"
 
 
-def test_a_child_that_died_in_wait_is_one_failed_launch(own: Bed) -> None:
+def test_a_child_that_died_in_wait_costs_no_launch(own: Bed) -> None:
     assert own.run(own.shell(":")).status == 0
     pid = inner(own.helper)
     children = Path(f"/proc/{pid}/task/{pid}/children")
     assert soon(lambda: children.read_text() != "")
     os.kill(int(children.read_text()), signal.SIGKILL)
     time.sleep(0.1)
-    with pytest.raises((SandboxError, HelperError)):
-        own.run(own.shell(":"))
     assert own.run(own.shell("echo again")).text == "again\n"
     assert soon(lambda: len(children.read_text().split()) == 1)
 
