@@ -63,15 +63,17 @@ def take_manifest(
     now = clock()  # before any stat, so that what is written from here on counts as young
     try:
         trees = _trees(context, sources, frozenset(exclude))
-        known = _hashed(context, [item for tree in trees for item in tree if item.kind == "file"], hashes, now)
+        files = [item for tree in trees for item in tree if item.kind == "file"]
+        stamps = {file.path: FileStamp.of(f"{context}/{file.path}", file.status) for file in files}
+        known = hashed(stamps.values(), hashes, now)
     except Refused as error:
         raise InputError(f'{error} (in "{context}")') from None
     except OSError as error:
-        what = error.filename if isinstance(error.filename, str) else context
+        what = error.filename.removeprefix(f"{context}/") if isinstance(error.filename, str) else context
         raise InputError(f'cannot read "{what}" (in "{context}"): {error.strerror}') from error
     grouped = [
         [
-            Entry(path, kind, executable, known[path] if kind == "file" else target)
+            Entry(path, kind, executable, known[stamps[path].path] if kind == "file" else target)
             for path, kind, executable, target, _ in tree
         ]
         for tree in trees
@@ -101,30 +103,30 @@ def _trees(context: str, sources: tuple[str, ...], exclude: frozenset[str]) -> l
         os.close(top)
 
 
-def _hashed(context: str, files: list[walk.Found], hashes: Hashes, now: int) -> dict[str, str]:
-    """The SHA-256 of each file, by its path from the context's folder."""
-    stamps = {file.path: FileStamp.of(f"{context}/{file.path}", file.status) for file in files}
-    known = hashes.file_hashes(stamps.values())
-    result: dict[str, str] = {}
+def hashed(files: Iterable[FileStamp], hashes: Hashes, now: int) -> dict[str, str]:
+    """The SHA-256 of each file, by its path. `now`: nanoseconds since the epoch, from before the stamps were taken.
+
+    OSError, with the path: a file cannot be read.
+    """
+    files = list(files)
+    known = dict(hashes.file_hashes(files))
     fresh: list[tuple[FileStamp, str]] = []
-    for path, stamp in stamps.items():
-        sha256 = known.get(stamp.path)
-        if sha256 is None:
-            sha256 = _sha256(stamp.path, path)
+    for stamp in files:
+        if stamp.path not in known:
+            known[stamp.path] = _sha256(stamp.path)
             # A younger file may be written again without a change to its stamp.
             if max(stamp.mtime_ns, stamp.ctime_ns) < now - GRANULARITY:
-                fresh.append((stamp, sha256))
-        result[path] = sha256
+                fresh.append((stamp, known[stamp.path]))
     if fresh:
         hashes.save_file_hashes(fresh)
-    return result
+    return known
 
 
-def _sha256(file: str, path: str) -> str:
+def _sha256(file: str) -> str:
     try:
         # Should a pipe stand there by now, opening it must not wait.
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
+        raise OSError(error.errno, error.strerror, file) from None

@@ -41,7 +41,7 @@ class Outside:
         def again(number: int, error: MachineError) -> None:
             say(f"{base}: {error.message}; trying again ({number + 1})")
 
-        taken = retrying(lambda _: bases.pin(url), again, Event())
+        taken = retrying(lambda _: bases.pin(url, self._hashes), again, Event())
         if self._index is not None:
             self._index.save_pin(Pin(url, taken.digest, taken.config, taken.source, time.time()))
         return Base(base, taken.digest, taken.config, taken.source)

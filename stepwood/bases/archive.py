@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+import time
 from pathlib import Path
 
+from engine.inputs import Hashes, hashed
+from engine.records import FileStamp
 from engine.step import Base
 from stepwood.bases.compression import Packed
 from stepwood.bases.provider import PLAIN, Draft
@@ -14,11 +16,11 @@ from system.errors import InputError
 class Archive:
     """Pinned by the SHA-256 of the file. ACLs that `tar --acls` wrote as text are not kept."""
 
-    def pin(self, reference: str, rest: str) -> Base:
+    def pin(self, reference: str, rest: str, hashes: Hashes) -> Base:
         path = Path(rest).resolve()
+        now = time.time_ns()
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            (digest,) = hashed([FileStamp.of(str(path), path.stat())], hashes, now).values()
         except OSError as error:
             raise InputError(f"{reference}: {error.strerror}") from error
         return Base(reference, f"sha256:{digest}", PLAIN, f"tar:{path}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.inputs import Hashes, Memory
 from engine.step import Base
 from stepwood.bases.archive import Archive
 from stepwood.bases.debootstrap import Debootstrap
@@ -35,10 +36,10 @@ def resolve(name: str, overrides: Mapping[str, str]) -> str:
     return f"docker://{name}"
 
 
-def pin(url: str) -> Base:
-    """What a URL is right now. See `Provider` for the errors."""
+def pin(url: str, hashes: Hashes | None = None) -> Base:
+    """What a URL is right now; `hashes` remembers the files of the host. See `Provider` for the errors."""
     provider, rest = _provider(url)
-    return provider.pin(url, rest)
+    return provider.pin(url, rest, Memory() if hashes is None else hashes)
 
 
 def fetch(base: Base, root: Root, scratch: Path, helper: Helper, output: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.inputs import Hashes
 from engine.step import Base, Config
 from stepwood.bases.apt import Archive, archives
 from stepwood.bases.provider import PLAIN, SEARCH_PATH, Draft
@@ -39,14 +40,14 @@ class Debootstrap:
     Device nodes are not made: a sandbox brings its own.
     """
 
-    def pin(self, reference: str, rest: str) -> Base:
+    def pin(self, reference: str, rest: str, hashes: Hashes) -> Base:
         request = _parse(reference, rest)
         used = archives(request.suite)
         architecture = process.run(["dpkg", "--print-architecture"]).stdout.decode().strip()
-        hashes = _hashes(used, reference)
+        found = _hashes(used, reference)
         config = Config(env=PLAIN.env, platform=f"linux/{architecture}")
         query = f"?include={','.join(request.include)}" if request.include else ""
-        return Base(reference, _digest(request, architecture, hashes), config, f"debootstrap:{request.suite}{query}")
+        return Base(reference, _digest(request, architecture, found), config, f"debootstrap:{request.suite}{query}")
 
     def fetch(self, base: Base, rest: str, draft: Draft) -> None:
         request = _parse(base.reference, rest)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from engine.inputs import Hashes, Memory, hashed
+from engine.records import FileStamp
 from engine.step import Base
 from stepwood.bases.provider import PLAIN, SEARCH_PATH, Draft, finish, stop
 from system import process
@@ -24,18 +28,18 @@ class DirectoryTree:
     kept. Times and hard links are copied but are not part of the digest.
     """
 
-    def pin(self, reference: str, rest: str) -> Base:
+    def pin(self, reference: str, rest: str, hashes: Hashes) -> Base:
         folder = Path(rest).resolve()
         if not folder.is_dir():
             raise InputError(f"{reference}: no such folder")
-        return Base(reference, "sha256:" + manifest(folder), PLAIN, f"dir:{folder}")
+        return Base(reference, "sha256:" + manifest(folder, hashes), PLAIN, f"dir:{folder}")
 
     def fetch(self, base: Base, rest: str, draft: Draft) -> None:
         if not Path(rest).is_dir():
             raise InputError(f"{base.reference}: no such folder")
         status = _copy(rest, draft)
         # Afterwards, so that what changed during the copy is seen too.
-        if "sha256:" + manifest(Path(rest)) != base.digest:
+        if "sha256:" + manifest(Path(rest), Memory()) != base.digest:
             raise InputError(f"{base.reference} changed since it was pinned", hint="`--pull always` pins it anew")
         if status != 0:
             raise draft.broken(f"{base.reference} could not be copied: tar ended with status {status}")
@@ -75,35 +79,45 @@ def _copy(folder: str, draft: Draft) -> int:
     return received or finish(sender)
 
 
-def manifest(folder: Path) -> str:
+def manifest(folder: Path, hashes: Hashes) -> str:
     """The SHA-256, in hex, over every path of a tree: kind, mode, owner, content or target or device, and xattrs."""
-    digest = hashlib.sha256(b"stepwood tree 1\0")
-    top = os.fsencode(folder)
+    now = time.time_ns()
+    try:
+        found = list(_walk(os.fsencode(folder)))
+        stamps = {
+            name: FileStamp.of(os.fsdecode(path), info) for name, path, info in found if stat.S_ISREG(info.st_mode)
+        }
+        contents = hashed(stamps.values(), hashes, now)
+        digest = hashlib.sha256(b"stepwood tree 1\0")
+        for name, path, info in found:
+            content = contents[stamps[name].path] if name in stamps else ""
+            for field in (name, *_fields(path, info, content)):
+                digest.update(field + b"\0")
+    except OSError as error:
+        place = error.filename
+        text = os.fsdecode(place) if isinstance(place, str | bytes) else str(folder)
+        raise InputError(f"{text}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _walk(top: bytes) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
+    """Name from the top, path and status of all in a tree that lies on its own filesystem, sockets left out."""
     device = os.lstat(top).st_dev
     waiting = [b"."]
     while waiting:
         name = waiting.pop()
-        path = os.path.join(top, name)
-        try:
-            info = os.lstat(path)
-            if stat.S_ISSOCK(info.st_mode):
-                continue
-            for field in (name, *_fields(path, info)):
-                digest.update(field + b"\0")
-            if stat.S_ISDIR(info.st_mode) and info.st_dev == device:
-                waiting += sorted((os.path.join(name, child) for child in os.listdir(path)), reverse=True)
-        except OSError as error:
-            raise InputError(f"{os.fsdecode(path)}: {error.strerror}") from error
-    return digest.hexdigest()
+        path = os.path.normpath(os.path.join(top, name))
+        info = os.lstat(path)
+        if stat.S_ISSOCK(info.st_mode):
+            continue
+        yield name, path, info
+        if stat.S_ISDIR(info.st_mode) and info.st_dev == device:
+            waiting += sorted((os.path.join(name, child) for child in os.listdir(path)), reverse=True)
 
 
-def _fields(path: bytes, info: os.stat_result) -> list[bytes]:
+def _fields(path: bytes, info: os.stat_result, content: str) -> list[bytes]:
     mode = info.st_mode
-    content = ""
-    if stat.S_ISREG(mode):
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0) as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-    elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         content = f"{os.major(info.st_rdev)}:{os.minor(info.st_rdev)}"
     target = os.readlink(path) if stat.S_ISLNK(mode) else b""
     fields = [f"{mode:o}:{info.st_uid}:{info.st_gid}:{content}".encode(), target]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.inputs import Hashes
 from engine.step import Base, Config, Ids, Named, User
 from stepwood.bases.compression import Packed
 from stepwood.bases.provider import PLAIN, Draft
@@ -128,7 +129,7 @@ def _checked(digest: str, name: str) -> str:
 class Layout:
     """`oci:DIR[:TAG]`, pinned by the digest of the platform's manifest; the source is `oci:DIR@DIGEST`."""
 
-    def pin(self, reference: str, rest: str) -> Base:
+    def pin(self, reference: str, rest: str, hashes: Hashes) -> Base:
         folder, tag = _folder(rest)
         index = document(_read(folder / "index.json", reference), reference)
         entries = index.get("manifests") or []

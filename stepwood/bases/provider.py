@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from engine.inputs import Hashes
 from engine.step import Base, Config
 from stepwood.bases.compression import Packed
 from system.errors import MachineError, OutOfSpace, StepwoodError
@@ -136,12 +137,12 @@ def stop(started: Started) -> None:
 class Provider(Protocol):
     """Brings the bases of one kind of URL.
 
-    `pin` says what the URL `reference` is right now; `rest` is what follows its scheme. It writes nothing.
+    `pin` says what the URL `reference` is right now; `rest` is what follows its scheme. It writes nothing but hashes.
     `fetch` fills a draft with exactly what `base` pinned; `rest` is what follows the scheme in `base.source`.
     Both raise `InputError` where the base is missing, malformed or, at `fetch`, no longer what was pinned,
     `RegistryError` where a server does not answer, and `ToolMissing`.
     """
 
-    def pin(self, reference: str, rest: str) -> Base: ...
+    def pin(self, reference: str, rest: str, hashes: Hashes) -> Base: ...
 
     def fetch(self, base: Base, rest: str, draft: Draft) -> None: ...

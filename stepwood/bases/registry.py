@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 
+from engine.inputs import Hashes
 from engine.step import Base
 from stepwood.bases import image
 from stepwood.bases.provider import Draft
@@ -29,7 +30,7 @@ class Registry:
     A registry on loopback is spoken to in plain HTTP. Credentials are skopeo's own (containers-auth.json).
     """
 
-    def pin(self, reference: str, rest: str) -> Base:
+    def pin(self, reference: str, rest: str, hashes: Hashes) -> Base:
         repository, version = normalise(rest)
         content = _inspect(repository, version, reference)
         digest = "sha256:" + hashlib.sha256(content).hexdigest()

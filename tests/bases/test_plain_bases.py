@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from engine import inputs
+from engine.index import Index
+from engine.inputs import Memory
 from engine.step import Ids
 from stepwood.bases.base import pin, resolve
 from stepwood.bases.folder import manifest
@@ -105,7 +108,28 @@ def test_a_folder_is_copied_whole(tmp_path: Path, draft: Draft) -> None:
     assert dict(base.config.env)["PATH"].startswith("/usr/local/sbin:")
     seen = draft.fetch(base)
     check_tree(seen)
-    assert manifest(seen) == base.digest.removeprefix("sha256:")
+    assert manifest(seen, Memory()) == base.digest.removeprefix("sha256:")
+
+
+def test_files_of_the_host_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index remembers a file's hash for as long as nothing about the file changes."""
+    monkeypatch.setattr(inputs, "GRANULARITY", 0)
+    tree = make_tree(tmp_path / "tree")
+    (tmp_path / "base.tar").write_text("any bytes")
+    read: list[str] = []
+    sha256 = inputs._sha256
+    monkeypatch.setattr(inputs, "_sha256", lambda path: read.append(path) or sha256(path))
+    with Index.open(tmp_path / "index.db") as index:
+        for url in (f"dir:{tree}", f"tar:{tmp_path}/base.tar"):
+            first = pin(url, index)
+            assert read != []
+            assert pin(url) == first, "the same without a memory"
+            read.clear()
+            assert pin(url, index) == first
+            assert read == []
+        (tree / "etc/hosts").write_text("theirs")
+        assert pin(f"dir:{tree}", index) != first
+        assert read == [f"{tree}/etc/hosts"]
 
 
 @pytest.mark.root
