@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -70,7 +71,7 @@ def test_an_interrupt_of_the_whole_group_as_a_terminal_sends_it(desk: Desk) -> N
     with desk.started("build", "a.spec") as engine:
         assert engine.stdout is not None
         assert engine.stdout.readline() == "ready\n"
-        subprocess.run(["kill", "-INT", "--", f"-{engine.pid}"], check=True)
+        os.killpg(engine.pid, signal.SIGINT)
         error = engine.communicate(timeout=20)[1]
     assert engine.returncode == 130
     assert "Traceback" not in error
@@ -86,16 +87,17 @@ def test_an_interrupt_ends_the_wait_for_a_locked_cache_of_another_process(desk: 
     desk.ok("build", "warm.spec")
     desk.write("a.spec", LOCKED.format('"echo ready; sleep 20"'))
     desk.write("b.spec", LOCKED.format('"echo mine"'))
-    with desk.started("build", "a.spec") as one, desk.started("build", "b.spec") as two:
+    with desk.started("build", "a.spec") as one:
         assert one.stdout is not None
-        assert two.stderr is not None
         assert one.stdout.readline() == "ready\n"
-        while "echo mine" not in two.stderr.readline():
-            pass
-        time.sleep(0.3)
-        two.send_signal(signal.SIGINT)
-        begun = time.monotonic()
-        out, error = two.communicate(timeout=20)
+        with desk.started("build", "b.spec") as two:
+            assert two.stderr is not None
+            while "echo mine" not in two.stderr.readline():
+                pass
+            time.sleep(0.3)
+            two.send_signal(signal.SIGINT)
+            begun = time.monotonic()
+            out, error = two.communicate(timeout=20)
         assert time.monotonic() - begun < 4
         assert (two.returncode, out) == (130, "")
         assert "cancelled" in error
@@ -127,7 +129,7 @@ def test_a_killed_helper_is_3_and_says_so(desk: Desk) -> None:
         assert engine.stdout is not None
         assert engine.stdout.readline() == "ready\n"
         (helper,) = children(engine.pid)
-        subprocess.run(["kill", "-9", str(helper)], check=True)
+        os.kill(helper, signal.SIGKILL)
         error = engine.communicate(timeout=20)[1]
     assert engine.returncode == 3
     assert "the helper process is gone" in error
