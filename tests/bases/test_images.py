@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,9 @@ import zstandard
 from engine.step import Ids, Named
 from stepwood.bases.base import pin
 from system.errors import InputError, RegistryError
+from system.helper.client import Helper
 from tests.bases.building import Draft, ImageLayout, Tar, make_draft
+from tests.bases.test_debootstrap import host_suite
 from tests.bases.test_plain_bases import CAPABILITY, HARMLESS, hostile
 
 
@@ -213,7 +215,7 @@ class TestRegistry:
     pytestmark = needs_registry
 
     @pytest.mark.parametrize("form", ["oci", "v2s2"])
-    def test_an_image_is_pinned_and_fetched_by_digest(
+    def test_an_image_is_pinned_and_fetched_by_digest_point_9(
         self, layout: ImageLayout, draft: Draft, registry: str, form: str
     ) -> None:
         first = gzip.compress(Tar().add("usr/bin").link("bin", "usr/bin").add("old", b"").bytes())
@@ -236,8 +238,7 @@ class TestRegistry:
         assert below(draft.fetch(base)) == ["bin", "usr", "usr/bin", "usr/bin/x"]
         assert pin(base.source).digest == base.digest
 
-    def test_an_index_in_a_registry(self, layout: ImageLayout, tmp_path: Path, helper: object, registry: str) -> None:
-        del tmp_path, helper
+    def test_the_platform_is_chosen_from_an_index_point_9(self, layout: ImageLayout, registry: str) -> None:
         ours = layout.image(gzip.compress(Tar().add("ours", b"").bytes()))
         other = layout.image(gzip.compress(Tar().add("other", b"").bytes()), architecture="sparc")
         layout.tag(layout.index(other, ours), "many")
@@ -245,14 +246,16 @@ class TestRegistry:
         assert pin(f"docker://{registry}/many:1").digest == ours["digest"]
 
     @pytest.mark.parametrize("name", ["absent:1", "here:absent", "here@sha256:" + "0" * 64, "UPPER:1"])
-    def test_an_image_that_is_not_there_is_wrong_input(self, layout: ImageLayout, registry: str, name: str) -> None:
+    def test_an_image_that_is_not_there_is_wrong_input_point_9(
+        self, layout: ImageLayout, registry: str, name: str
+    ) -> None:
         layout.tag(layout.image(gzip.compress(Tar().bytes())), "t")
         push(layout, "t", f"{registry}/here:1")
         with pytest.raises(InputError, match=f"docker://{registry}/{name}"):
             pin(f"docker://{registry}/{name}")
 
-    def test_a_registry_that_is_down_is_a_transient_failure(
-        self, layout: ImageLayout, tmp_path: Path, helper: object, registry: str
+    def test_a_registry_that_is_down_is_a_transient_failure_point_9(
+        self, layout: ImageLayout, tmp_path: Path, helper: Helper, registry: str
     ) -> None:
         layout.tag(layout.image(gzip.compress(Tar().bytes())), "t")
         push(layout, "t", f"{registry}/down:1")
@@ -263,5 +266,28 @@ class TestRegistry:
         assert caught.value.transient
         moved = type(base)(base.reference, base.digest, base.config, base.source.replace(registry, dead))
         with pytest.raises(RegistryError, match="down:1"):
-            make_draft(tmp_path, helper).fetch(moved)  # type: ignore[arg-type]
-        assert shutil.which("skopeo")
+            make_draft(tmp_path, helper).fetch(moved)
+
+    @pytest.mark.debian
+    @pytest.mark.tool("mmdebstrap")
+    def test_steps_run_on_a_debian_that_came_by_way_of_a_registry(
+        self, layout: ImageLayout, tmp_path: Path, helper: Helper, registry: str
+    ) -> None:
+        """The whole way: made here by debootstrap, put into a registry by skopeo, named as people name images."""
+        made = make_draft(tmp_path, helper, layers=True).fetch(pin(f"debootstrap:{host_suite()}"))
+        packed = subprocess.run(["tar", "-C", made, "-cz", "."], capture_output=True, check=True).stdout
+        layout.tag(layout.image(packed, Env=["PATH=/usr/bin:/bin", "FROM=registry"], WorkingDir="/srv"), "t")
+        push(layout, "t", f"{registry}/debian:12")
+        (tmp_path / "a.spec").write_text(
+            '((from debian:12) (run (shell "pwd; echo $FROM; dpkg --print-architecture")))'
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "stepwood", "build", tmp_path / "a.spec", "--store", f"overlay:{tmp_path}/store"]
+            + ["--base", f"debian:12=docker://{registry}/debian:12"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-3:] == ["/srv", "registry", architecture.stdout.strip()]
