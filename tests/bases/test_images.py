@@ -278,16 +278,11 @@ class TestRegistry:
         packed = subprocess.run(["tar", "-C", made, "-cz", "."], capture_output=True, check=True).stdout
         layout.tag(layout.image(packed, Env=["PATH=/usr/bin:/bin", "FROM=registry"], WorkingDir="/srv"), "t")
         push(layout, "t", f"{registry}/debian:12")
-        (tmp_path / "a.spec").write_text(
-            '((from debian:12) (run (shell "pwd; echo $FROM; dpkg --print-architecture")))'
-        )
-        done = subprocess.run(
-            [sys.executable, "-m", "stepwood", "build", tmp_path / "a.spec", "--store", f"overlay:{tmp_path}/store"]
-            + ["--base", f"debian:12=docker://{registry}/debian:12"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        script = "pwd; echo $FROM; dpkg --print-architecture"
+        (tmp_path / "a.spec").write_text(f'((from debian:12) (run (shell "{script}")))')
+        options = ["--store", f"overlay:{tmp_path}/store", "--base", f"debian:12=docker://{registry}/debian:12"]
+        argv = [sys.executable, "-m", "stepwood", "build", tmp_path / "a.spec", *options]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-3:] == ["/srv", "registry", architecture.stdout.strip()]
