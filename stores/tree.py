@@ -2,7 +2,7 @@
 
     format, driver    the version of this layout; the kind of store it is
     lock              held shared by every process that builds, exclusively by one that deletes
-    boot, synced.json which boot swept last; up to when each boot's commits are on disk
+    boot, synced.json which boot swept last; up to when each boot's commits are on disk (written under `syncing`)
     snapshots/ID/     a committed snapshot: meta.json and the driver's tree
     work/SESSION/     what one process is making: see stores.work
     claims            a lock on one byte for each step in the making
@@ -96,19 +96,20 @@ class TreeStore:
                 present = set(os.listdir(self._snapshots))
             except FileNotFoundError:
                 return set()
-            return present - self._unseen(present)
+            return present - self._unseen()
 
     def meta(self, id: str) -> Meta:
-        if self._lock is None and id in self._unseen(self.ids_present()):
+        found = self._meta(id)
+        if self._lock is None and id in self._unseen():
             raise KeyError(id)
-        return self._meta(id)
+        return found
 
-    def _unseen(self, present: Set[str]) -> Set[str]:
+    def _unseen(self) -> Set[str]:
         """What another boot left and no sync covered, until the first session of this boot sweeps it out."""
         if self._trust.swept:
             return set()
         if self._hidden is None:
-            self._hidden = self._lost(present)
+            self._hidden = self._lost(self.ids_present())
         return self._hidden
 
     def _meta(self, id: str) -> Mapping[str, Any]:

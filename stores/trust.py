@@ -42,7 +42,10 @@ class Trust:
         """Make all that is committed survive, and write down that it does."""
         at = disk.now_ns()
         disk.syncfs(self._folder)
-        disk.replace(self._folder / "synced.json", json.dumps(self._synced() | {self._boot: at}), durable=True)
+        with disk.holding(disk.lock(self._folder / "syncing", exclusive=True)):  # two may end in another order
+            synced = self._synced()
+            synced[self._boot] = max(at, synced.get(self._boot, 0))
+            disk.replace(self._folder / "synced.json", json.dumps(synced), durable=True)
 
     def covers(self) -> Callable[[Stamp], bool]:
         """The question whether what carries a stamp is whole, as of now."""

@@ -80,6 +80,9 @@ def try_lock_byte(path: Path, place: int) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

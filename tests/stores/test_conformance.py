@@ -456,6 +456,24 @@ def test_a_store_that_is_not_made_yet_is_empty_and_asking_makes_nothing(opened: 
     assert not store.folder.exists()
 
 
+def test_asking_for_metadata_costs_the_same_in_a_store_of_any_size(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report asks for each snapshot's; listing them all each time would make that quadratic."""
+    store = opened()
+    store.start()
+    for number in range(20):
+        with store.draft(str(number), ()) as draft:
+            draft.commit({})
+    store.close()
+    reader, listed = opened(), []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or listdir(path))
+    for id in sorted(reader.ids()):
+        reader.meta(id)
+    assert len(listed) <= 2
+
+
 def test_another_format_is_refused(store: TreeStore, opened: Open) -> None:
     (store.folder / "format").write_text("99")
     for ask in (opened().start, opened().ids):

@@ -255,6 +255,20 @@ def test_in_another_boot_only_what_a_sync_covered_is_there(chain: list[str], ope
     assert shop.cat("b", "/w/b") == "again"
 
 
+def test_a_sync_that_ends_late_takes_nothing_back(
+    chain: list[str], opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that began before another and ends after it."""
+    store = opened("boot 1")
+    store.start()
+    synced = store.folder / "synced.json"
+    store.sync()
+    newest = json.loads(synced.read_text())["boot 1"]
+    monkeypatch.setattr("system.disk.now_ns", lambda: newest - 5)
+    store.sync()
+    assert json.loads(synced.read_text())["boot 1"] == newest
+
+
 def test_what_is_built_on_something_lost_is_lost(chain: list[str], opened: Open) -> None:
     """A later sync covers `d`, but its input `b` goes with another boot all the same."""
     store = opened("boot 1")
