@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from engine.dag import Dag
-from engine.step import SHORT, StepId
+from engine.step import SHORT, StepId, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def as_text(prospect: Prospect) -> str:
     for plan in dag.plans:
         known = [id for id in plan.steps if id in shown]
         above = f", {len(known)} shown above" if known else ""
-        lines.append(f"{plan.name}: {_count(len(plan.steps), 'step')}{above}")
+        lines.append(f"{plan.name}: {counted(len(plan.steps), 'step')}{above}")
         for id in plan.steps:
             if id not in shown:
                 shown.add(id)
@@ -91,12 +91,8 @@ def as_text(prospect: Prospect) -> str:
                 lines.append(f"  {states[id]:7} {id[:SHORT]} {dag[id].op}{share}{time}")
     seconds, critical = prospect.costs(states)
     todo = sum(state == "run" for state in states.values())
-    sums = f"{_count(len(dag.plans), 'job')}, {_count(dag.total, 'step')}, {len(dag)} distinct"
+    sums = f"{counted(len(dag.plans), 'job')}, {counted(dag.total, 'step')}, {len(dag)} distinct"
     lines.append(f"{sums}: {len(prospect.cached)} cached, {todo} to run")
     if todo and seconds is not None and critical is not None:
         lines.append(f"predicted: {seconds:.1f} s of work, {critical:.1f} s on the critical path")
     return "\n".join(lines) + "\n"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -73,16 +73,13 @@ class Caches:
         return self._folder / (quote(name, safe="").replace(".", "%2E") or "%")
 
     def _save(self, folder: Path, before: Mapping[str, Any], current: Sequence[str], copy: Path) -> None:
-        saving = disk.lock(folder / "saving", exclusive=True)
-        try:
+        with disk.holding(disk.lock(folder / "saving", exclusive=True)):
             if _current(folder).get("version", 0) != before.get("version", 0):
                 return
             folders = self._driver.finish_cache(copy, folder, current)
             if folders is not None:
                 now = {"version": before.get("version", 0) + 1, "folders": list(folders)}
                 disk.replace(folder / "current.json", json.dumps({**now, **self._trust.stamp()}))
-        finally:
-            os.close(saving)
 
 
 def _tidy(folder: Path) -> None:
@@ -90,13 +87,11 @@ def _tidy(folder: Path) -> None:
     alone = disk.try_lock(folder / "users", exclusive=True)
     if alone is None:
         return
-    try:
+    with disk.holding(alone):
         used = set(_current(folder).get("folders", []))
         for entry in list(os.scandir(folder)):
             if entry.is_dir(follow_symlinks=False) and entry.name not in used:
                 disk.discard(Path(entry.path))
-    finally:
-        os.close(alone)
 
 
 def _current(folder: Path) -> dict[str, Any]:

@@ -41,10 +41,10 @@ class _Overlay:
         if os.path.exists(work / UNUSED):
             os.rmdir(work / UNUSED)
         # What `volatile` leaves, and on which the kernel would refuse the folder; its own `work` it makes anew.
-        mark = f"{work}/work/incompat"
+        mark = work / "work" / "incompat"
         if os.path.exists(mark):
-            os.unlink(f"{mark}/volatile/dirty")
-            os.rmdir(f"{mark}/volatile")
+            os.unlink(mark / "volatile" / "dirty")
+            os.rmdir(mark / "volatile")
             os.rmdir(mark)
 
     def begin(self, snapshot: Path, work: Path, parent: Mapping[str, Any] | None) -> Root:

@@ -28,11 +28,6 @@ def measure(layer: Path) -> tuple[int, int]:
     return entries, size
 
 
-def dress(folder: Path, *, like: Path) -> None:
-    """Make the root of an empty layer look like that of `like`; else the layer would change a tree's root."""
-    _dress(os.fspath(like), os.fspath(folder))
-
-
 def dressed_alike(one: Path, other: Path) -> bool:
     """Whether two folders have the same owner, mode and extended attributes, overlayfs' own apart."""
 
@@ -84,7 +79,7 @@ class _Joining:
                     _remove(place, there)
                 if not _is_whiteout(entry.stat(follow_symlinks=False)) or (not alone and self._shows(inside)):
                     os.link(entry.path, place, follow_symlinks=False)
-        _dress(source, target)
+        dress(target, like=source)
 
     def _shows(self, path: str) -> bool:
         """Whether there is something at a path in what is below."""
@@ -109,17 +104,18 @@ class _Joining:
         return self._below[path]
 
 
-def _dress(source: str, target: str) -> None:
-    """A folder's owner, mode, attributes and times, after its entries are in place."""
-    info = os.stat(source)
+def dress(target: str | Path, *, like: str | Path) -> None:
+    """Give a folder the owner, mode, attributes and times of another: a layer changes what its folders look like. To
+    be done when the entries are in place."""
+    info = os.stat(like)
     os.chown(target, info.st_uid, info.st_gid)
     os.chmod(target, info.st_mode & 0o7777)
-    wanted = _xattrs(source)
+    wanted = _xattrs(like)
     for name in _xattrs(target):
         if name not in wanted:
             os.removexattr(target, name)
     for name in wanted:
-        os.setxattr(target, name, os.getxattr(source, name))
+        os.setxattr(target, name, os.getxattr(like, name))
     os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 

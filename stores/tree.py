@@ -93,10 +93,9 @@ class TreeStore:
         with disk.errors("cannot read the store"):
             self._check_format()
             try:
-                present = set(os.listdir(self._snapshots))
+                return self.ids_present() - self._unseen()
             except FileNotFoundError:
                 return set()
-            return present - self._unseen()
 
     def meta(self, id: str) -> Meta:
         found = self._meta(id)
@@ -149,10 +148,8 @@ class TreeStore:
         while True:
             alone = disk.try_lock(self.folder / "lock", exclusive=True)
             if alone is not None:
-                try:
+                with disk.holding(alone):
                     self._tidy()
-                finally:
-                    os.close(alone)
             if self._trust.swept:
                 shared = disk.try_lock(self.folder / "lock", exclusive=False)
                 if shared is not None:
@@ -214,9 +211,7 @@ class TreeStore:
         size = own.get("bytes", meta.get("bytes"))
         store = {**own, **self._trust.stamp()}
         whole = {**meta, "id": id, "inputs": list(inputs), "bytes": size, "store": store}
-        # Not truncated: ext4 would flush a file that is, to the disk, when it is closed.
-        descriptor = os.open(home.snapshot / META, os.O_WRONLY | os.O_CLOEXEC)
-        with open(descriptor, "w") as file:
+        with open(home.snapshot / META, "r+") as file:  # ext4 would flush one that is truncated, when it is closed
             file.write(json.dumps(whole))
         try:
             os.rename(home.snapshot, self._snapshots / id)

@@ -81,8 +81,8 @@ class Work:
             with contextlib.suppress(FileNotFoundError):
                 held = disk.try_lock(Path(entry.path, "lock"), exclusive=True)
                 if held is not None:
-                    disk.discard(Path(entry.path))
-                    os.close(held)
+                    with disk.holding(held):
+                        disk.discard(Path(entry.path))
 
     # --- the homes of drafts
 
@@ -120,7 +120,7 @@ class Work:
     def _furnished(self, home: Home) -> Home:
         try:
             os.mkdir(home.snapshot)
-            os.close(os.open(home.snapshot / META, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+            open(home.snapshot / META, "x").close()
             self._driver.prepare(home.snapshot, home.work)
         except BaseException:
             disk.discard(home.folder)

@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from system import process
@@ -62,21 +62,20 @@ def lock_unless(stopping: threading.Event, path: Path) -> int:
 
 def try_lock(path: Path, *, exclusive: bool) -> int | None:
     """As `lock`, but None where another holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    return _try(path, lambda descriptor: fcntl.flock(descriptor, kind | fcntl.LOCK_NB))
 
 
 def try_lock_byte(path: Path, place: int) -> int | None:
     """As `try_lock`, exclusively, but on one byte of the file, which need not be so long: F_OFD_SETLK, fcntl(2)."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)  # struct flock, where off_t has 64 bits
+    return _try(path, lambda descriptor: fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted))
+
+
+def _try(path: Path, take: Callable[[int], object]) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+        take(descriptor)
     except BlockingIOError:
         os.close(descriptor)
         return None

@@ -27,14 +27,10 @@ from engine.outcome import Cached, Cancelled, Cause, Failed, Name
 from engine.records import Attempt, Totals
 from engine.scheduler import Scheduler
 from engine.step import StepId
-from system.errors import (
-    InputError,
-    Interrupted,
-    MachineError,
-)
+from system.errors import InputError, Interrupted, MachineError
 
 _LOG = logging.getLogger(__name__)
-"""What only `--debug` shows: where an error of a worker came from."""
+"""What only `--debug` shows."""
 GRACE = 5.0
 """Seconds between TERM and KILL."""
 SYNC = 60.0
@@ -122,7 +118,7 @@ class Loop:
             for step in self._dag:
                 if step.id in cached:
                     self._cached(step.id)
-            self._submit = lambda id: threads.submit(work, self._worker, self._dag[id], self._messages.put)
+            self._submit = lambda id: threads.submit(self._work, id)
             try:
                 self._start()
                 while not self._scheduler.finished:
@@ -167,6 +163,10 @@ class Loop:
                 self._messages.put(Done(id, self._known[id], started=time.time(), attempts=0))
             else:
                 self._submit(id)
+
+    def _work(self, id: StepId) -> None:
+        """In a worker's thread."""
+        work(self._worker, self._dag[id], self._messages.put)
 
     # --- in the loop's thread
 
@@ -222,9 +222,7 @@ class Loop:
                 self._ended(Done(id, Failed(last.exit or 1, last.cause or "exit", last.seconds, last.message)))
             elif self._elsewhere[id]:
                 del self._elsewhere[id]
-                threading.Thread(
-                    target=work, args=(self._worker, self._dag[id], self._messages.put), daemon=True
-                ).start()
+                threading.Thread(target=self._work, args=(id,), daemon=True).start()
             else:
                 self._elsewhere[id] = True  # a failure is recorded a moment after the claim is given up
 

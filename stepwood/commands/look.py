@@ -15,7 +15,7 @@ import click
 
 from engine.explain import Cause, Difference, causes, difference
 from engine.index import Index
-from engine.step import SHORT
+from engine.step import SHORT, counted
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import STDIN, settings
@@ -91,7 +91,7 @@ def _why_files(files: tuple[str, ...], config: Path | None, shared: dict[str, An
         found = causes(dag, {step.id for step in dag if step.id in present}, index)
     for cause in found:
         cost = "" if cause.seconds is None else f", {cause.seconds:.1f} s"
-        steps = "1 step" if cause.steps == 1 else f"{cause.steps} steps"
+        steps = counted(cause.steps, "step")
         sys.stdout.write(f"{cause.step[:SHORT]} {dag[cause.step].op}\n  {_because(cause)}: {steps}{cost}\n")
     if not found:
         sys.stdout.write("nothing would run: every step is cached\n")

@@ -75,13 +75,12 @@ def furnish(world: World, network: int | None, stage: mounts.Stage) -> Furnished
     for mount in world.mounts:
         source = mounts.source(mount, stage)
         if any(mount.target.startswith(target + "/") for target in standing):
-            os.mkdir(at(mount.target), 0o755)
-            sys.move_mount(source, sys.AT_FDCWD, at(mount.target).encode())
-            os.close(source)
+            place = at(mount.target)
+            os.mkdir(place, 0o755)
+            mounts.put(source, place)
         elif isinstance(mount.source, Pseudo):
             place = standing[mount.target] = next(places)
-            sys.move_mount(source, sys.AT_FDCWD, place.encode())
-            os.close(source)
+            mounts.put(source, place)
             if world.devices and mount.target == "/dev":
                 _fill_dev(place)
         else:
@@ -128,8 +127,7 @@ def _fill_dev(dev: str) -> None:
         device = sys.open_tree(sys.AT_FDCWD, b"/dev/" + name.encode(), mounts.CLONE)
         path = f"{dev}/{name}"
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
-        sys.move_mount(device, sys.AT_FDCWD, path.encode())
-        os.close(device)
+        mounts.put(device, path)
     for target, name in DEVICE_LINKS:
         os.symlink(target, f"{dev}/{name}")
 
@@ -141,8 +139,7 @@ def _mask(path: str, empty: str) -> None:
         return
     mask = sys.open_tree(sys.AT_FDCWD, os.fsencode(empty) if folder else b"/dev/null", mounts.CLONE)
     sys.mount_setattr(mask, sys.MOUNT_ATTR_RDONLY)
-    sys.move_mount(mask, sys.AT_FDCWD, os.fsencode(path))
-    os.close(mask)
+    mounts.put(mask, path)
 
 
 def _make_readonly(path: str) -> None:
@@ -151,8 +148,7 @@ def _make_readonly(path: str) -> None:
     except FileNotFoundError:
         return
     sys.mount_setattr(mount, sys.MOUNT_ATTR_RDONLY)
-    sys.move_mount(mount, sys.AT_FDCWD, os.fsencode(path))
-    os.close(mount)
+    mounts.put(mount, path)
 
 
 def _exec(launch: Launch, program: Exec, world: World) -> NoReturn:

@@ -302,7 +302,7 @@ def main(engine_descriptor: int, stage_folder: str) -> None:
         # Every launch copies the mounts of this namespace, and of cgroups there may be a dozen, which no launch reads.
         sys.umount(b"/sys/fs/cgroup")
     proc = mounts.pseudo("proc", (), sys.MOUNT_ATTR_NOSUID | sys.MOUNT_ATTR_NODEV | sys.MOUNT_ATTR_NOEXEC)
-    sys.move_mount(proc, sys.AT_FDCWD, b"/proc")
+    mounts.put(proc, "/proc")
     stage = mounts.Stage(stage_folder)
     stage.prepare()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -133,8 +133,7 @@ class Stage:
 
     def prepare(self) -> None:
         tmpfs = pseudo("tmpfs", (("mode", "0700"),), sys.MOUNT_ATTR_NODEV | sys.MOUNT_ATTR_NOSUID)
-        sys.move_mount(tmpfs, sys.AT_FDCWD, os.fsencode(self._folder))
-        os.close(tmpfs)
+        put(tmpfs, self._folder)
         for folder in (self.root, self.empty, self._box, *self.places):
             os.mkdir(folder, 0o755)
 
@@ -152,8 +151,7 @@ class Stage:
             return self._kept[data]
         if self._boxed == 0:
             tmpfs = pseudo("tmpfs", (("mode", "0700"),), sys.MOUNT_ATTR_NODEV | sys.MOUNT_ATTR_NOSUID)
-            sys.move_mount(tmpfs, sys.AT_FDCWD, os.fsencode(self._box))
-            os.close(tmpfs)
+            put(tmpfs, self._box)
         self._boxed += 1
         path = f"{self._box}/{self._boxed}"
         _write(path, data)
@@ -174,18 +172,23 @@ def copy(place: str) -> int:
     return sys.open_tree(sys.AT_FDCWD, os.fsencode(place), CLONE | sys.AT_RECURSIVE)
 
 
+def put(mount: int, place: str) -> None:
+    """Attach a detached mount at a mount point that is there."""
+    sys.move_mount(mount, sys.AT_FDCWD, os.fsencode(place))
+    os.close(mount)
+
+
 def attach(mount: int, target: str, *, folder: bool) -> None:
     """Attach a detached mount below the current root, making a missing mount point: where the target is a
     link to nowhere, what it names."""
     try:
-        sys.move_mount(mount, sys.AT_FDCWD, os.fsencode(target))
+        put(mount, target)
     except FileNotFoundError:
         target = os.path.realpath(target)
         os.makedirs(target if folder else os.path.dirname(target), mode=0o755, exist_ok=True)
         if not folder:
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-        sys.move_mount(mount, sys.AT_FDCWD, os.fsencode(target))
-    os.close(mount)
+        put(mount, target)
 
 
 def is_folder(mount: Mount) -> bool:
