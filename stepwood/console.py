@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from engine.events import BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
 from engine.outcome import Failed, Skipped
-from engine.step import SHORT
+from engine.step import SHORT, counted
 
 if TYPE_CHECKING:
     from engine.dag import Dag
@@ -51,8 +51,6 @@ class Plain:
         self._dag, self._quiet = dag, quiet
         self._several = len(dag.plans) > 1
         self._ended = 0
-        self._midline = False
-        """Whether what was written to standard output last is a line without its end."""
         self._partial: dict[str, bytes] = {}
 
     def __call__(self, event: Event) -> None:
@@ -104,7 +102,6 @@ class Plain:
             self._output(id, b"\n")
 
     def _write(self, data: bytes) -> None:
-        self._midline = not data.endswith(b"\n") if data else self._midline
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
@@ -125,6 +122,8 @@ class Terminal(Plain):
         super().__init__(dag, quiet=quiet)
         self._running: dict[str, float] = {}
         self._drawn = False
+        self._midline = False
+        """Whether a step has begun a line here and not ended it."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
@@ -158,18 +157,19 @@ class Terminal(Plain):
             sys.stderr.flush()
             self._drawn = False
 
+    def _write(self, data: bytes) -> None:
+        super()._write(data)
+        if data and sys.stdout.isatty():
+            self._midline = not data.endswith(b"\n")
+
     def _line(self, text: str) -> None:
-        self._end_line()
+        if self._midline:  # not to write behind a step's last words, whose own output stays as it is
+            sys.stderr.write("\n")
+            self._midline = False
         super()._line(text)
 
-    def _end_line(self) -> None:
-        """Not to write over a step's last words, or behind them. Its own output stays as it is."""
-        if self._midline and sys.stdout.isatty():
-            sys.stderr.write("\n")
-        self._midline = False
-
     def _draw(self) -> None:
-        if not self._running or self._midline:  # the line that a step has begun may go on
+        if not self._running or self._midline:  # the line may go on
             return
         width = shutil.get_terminal_size().columns
         now = time.monotonic()
@@ -238,5 +238,4 @@ def _exit(outcome: str) -> int | None:
 def summary(event: BatchEnded) -> str:
     """`batch ID: OUTCOME, 3 jobs: 4 built, …`."""
     counts = ", ".join(f"{count} {name}" for name, count in asdict(event.totals).items() if count) or "nothing to do"
-    jobs = "1 job" if event.jobs == 1 else f"{event.jobs} jobs"
-    return f"batch   {event.id}: {event.outcome}, {jobs}: {counts} in {event.seconds:.1f} s"
+    return f"batch   {event.id}: {event.outcome}, {counted(event.jobs, 'job')}: {counts} in {event.seconds:.1f} s"

@@ -195,6 +195,10 @@ def test_a_status_line_spares_a_steps_last_words(desk: Desk) -> None:
     shown = on_a_terminal(desk, all=True).decode().replace("\r\n", "\n")
     (line,) = [line for line in shown.splitlines() if "unfinished" in line and "printf" not in line]
     assert line.rpartition("\x1b[2K")[2] == "unfinished"
+    desk.ok("clean")
+    assert b'printf unfinished; sleep 0.7")) 0 s' in on_a_terminal(desk), (
+        "its line goes elsewhere: the status line stays"
+    )
 
 
 def test_debug_shows_where_an_error_of_a_step_came_from(desk: Desk) -> None:
