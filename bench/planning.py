@@ -28,6 +28,7 @@ from engine.plan import Job, Planner  # noqa: E402
 from engine.records import Attempt, to_meta  # noqa: E402
 from engine.step import Base, Config, Manifest  # noqa: E402
 from grammar import parser  # noqa: E402
+from grammar.source import Body, Source  # noqa: E402
 from stores.overlay import overlay  # noqa: E402
 
 RUNS = 5
@@ -57,7 +58,7 @@ def texts(jobs: int, common: int, group: int, own: int, groups: int) -> list[str
 def plan(specs: list[str]) -> Dag:
     planner = Planner(Nowhere())
     parsed = {text: parser.parse(text, file="bench") for text in set(specs)}
-    plans = [planner.plan(Job(f"j{i}", parsed[text], "bench", text, "/")) for i, text in enumerate(specs)]
+    plans = [planner.plan(Job(f"j{i}", Body(parsed[text], Source("bench", text, "/")))) for i, text in enumerate(specs)]
     return Dag.of(plans, planner.steps)
 
 
@@ -123,7 +124,7 @@ def _fill(folder: Path, spec: str, root: Path) -> None:
             return bases.pin(f"dir:{root}")
 
     planner = Planner(World())
-    planner.plan(Job("fill", parser.parse(spec, file="bench"), "bench", spec, "/"))
+    planner.plan(Job("fill", Body(parser.parse(spec, file="bench"), Source("bench", spec, "/"))))
     store = overlay(folder)
     store.start()
     for step in planner.steps.values():

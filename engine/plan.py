@@ -8,16 +8,17 @@ the same ops costs one look-up, and many jobs cost what their distinct steps cos
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from engine import digest, step
 from engine.step import CacheMount, Manifest, SecretMount, Step, StepId
 from grammar import ast, printer
-from grammar.ast import At, Op, Spec
+from grammar.ast import At, FromBuild, Op, Priority, Spec
 from grammar.check import copy_fault
-from system.errors import InputError, SpecError
+from grammar.source import Body, Source
+from system.errors import InputError
 
 SHELL = ("/bin/bash", "-c")
 """What runs a command where no `(shell …)` says otherwise, as in OBuilder."""
@@ -37,13 +38,12 @@ class World(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it comes in: its name, its spec, where that stands (for messages) and the folder its copies read."""
+    """A job as it comes in: its name, its spec, and the named builds of its workflow, each before what names it."""
 
     name: str
-    spec: Spec
-    file: str
-    text: str
-    context: str
+    body: Body
+    builds: Mapping[str, Body] = field(default_factory=dict)
+    priority: Priority = "normal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Plan:
     name: str
     steps: tuple[StepId, ...]
     final: StepId
+    priority: Priority = "normal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,33 @@ class _Node:
     after: dict[object, _Node] = field(default_factory=dict)
 
 
-class Planner:
-    """Plans jobs one after the other; `steps` holds every distinct step so far."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an op stands: the text, for messages and for the folder that copies read, and the builds in scope."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    source: Source
+    scope: Mapping[str, _Built]
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """What a build's name stands for: where its ops end, and all its steps, inputs first."""
+
+    node: _Node
+    steps: tuple[StepId, ...]
+
+
+class Planner:
+    """Plans jobs one after the other; `steps` holds every distinct step so far.
+
+    `context` is the folder that all copies read; None: the one that a text stands in. `policy` holds where a run says
+    nothing else.
+    """
+
+    def __init__(self, world: World, context: str | None = None, policy: step.Policy = step.DEFAULT) -> None:
+        self._world, self._context, self._policy = world, context, policy
         self._bases: dict[str, _Node] = {}
+        self._builds: dict[Body, _Built] = {}
         self._steps: dict[StepId, Step] = {}
 
     @property
@@ -88,46 +110,77 @@ class Planner:
 
     def plan(self, job: Job) -> Plan:
         """Raises `SpecError` at the op that cannot be planned; a machine's failure while pinning as it is."""
-        steps: dict[StepId, None] = {}
-        final = self._spec(job, job.spec, {}, steps)
-        return Plan(job.name, tuple(steps), final)
+        scope = {name: self._build(name, job.builds) for name in _named(job.body.spec) if name in job.builds}
+        built = self._spec(job.body.spec, _Place(job.body.source, scope))
+        return Plan(job.name, built.steps, built.node.step, job.priority)
 
-    def _spec(self, job: Job, spec: Spec, scope: Mapping[str, StepId], steps: dict[StepId, None]) -> StepId:
-        scope = dict(scope)
-        for build in spec.builds:
-            scope[build.name] = self._spec(job, build.spec, scope, steps)
-        node = self._base(job, spec)
-        steps[node.step] = None
+    def _build(self, name: str, builds: Mapping[str, Body]) -> _Built:
+        """A named build, and before it those that it names; a chain of them may be longer than Python's stack."""
+        waiting = [name]
+        while waiting:
+            body = builds[waiting[-1]]
+            needed = [other for other in _named(body.spec) if other in builds]
+            missing = [other for other in needed if builds[other] not in self._builds]
+            if missing:
+                waiting += missing
+                continue
+            waiting.pop()
+            if body not in self._builds:
+                scope = {other: self._builds[builds[other]] for other in needed}
+                self._builds[body] = self._spec(body.spec, _Place(body.source, scope))
+        return self._builds[builds[name]]
+
+    def _spec(self, spec: Spec, place: _Place) -> _Built:
+        steps: dict[StepId, None] = {}
+        if spec.builds:
+            scope = dict(place.scope)
+            for build in spec.builds:
+                scope[build.name] = built = self._spec(build.spec, _Place(place.source, scope))
+                steps |= dict.fromkeys(built.steps)
+            place = _Place(place.source, scope)
+        if isinstance(spec.base, FromBuild):
+            start = place.scope[spec.base.name]
+            node = start.node
+            steps |= dict.fromkeys(start.steps)
+        else:
+            node = self._base(spec.base, spec.base_at, place.source)
+            steps[node.step] = None
         for op in spec.ops:
             key: object = op
             if isinstance(op, ast.Copy):
                 # What the same copy means depends on where its files come from.
-                key = (op, scope[op.source.name] if isinstance(op.source, ast.FromBuild) else job.context)
+                if isinstance(op.source, FromBuild):
+                    built = place.scope[op.source.name]
+                    steps |= dict.fromkeys(built.steps)
+                    key = (op, built.node.step)
+                else:
+                    key = (op, self._folder(place.source))
             following = node.after.get(key)
             if following is None:
                 try:
-                    following = node.after[key] = self._follow(job, node, op, scope)
-                except SpecError:
-                    raise
+                    following = node.after[key] = self._follow(place, node, op)
                 except InputError as error:
-                    raise _at(job, op.at, error) from error
+                    raise place.source.error(op.at, error.message, error.hint) from error
             node = following
             steps[node.step] = None
-        return node.step
+        return _Built(node, tuple(steps))
 
-    def _base(self, job: Job, spec: Spec) -> _Node:
-        if spec.base not in self._bases:
+    def _folder(self, source: Source) -> str:
+        return source.folder if self._context is None else self._context
+
+    def _base(self, name: str, at: At, source: Source) -> _Node:
+        if name not in self._bases:
             try:
-                _refuse_nul("a base", spec.base)
-                base = self._world.pin(spec.base)
+                _refuse_nul("a base", name)
+                base = self._world.pin(name)
             except InputError as error:
-                raise _at(job, spec.base_at, error) from error
+                raise source.error(at, error.message, error.hint) from error
             config = base.config
             context = _Context(config.env, config.user, config.workdir or "/")
-            self._bases[spec.base] = _Node(self._add(base, printer.format_base(spec.base)), context)
-        return self._bases[spec.base]
+            self._bases[name] = _Node(self._add(base, printer.format_base(name)), context)
+        return self._bases[name]
 
-    def _follow(self, job: Job, node: _Node, op: Op, scope: Mapping[str, StepId]) -> _Node:
+    def _follow(self, place: _Place, node: _Node, op: Op) -> _Node:
         here = node.context
         match op:
             case ast.Comment():
@@ -140,16 +193,18 @@ class Planner:
                 env = dict(here.env) | {name: value}
                 return _Node(node.step, replace(here, env=tuple(sorted(env.items()))))
             case ast.UserIds(uid=uid, gid=gid):
+                assert isinstance(uid, int) and isinstance(gid, int), "all is filled in"
                 return _Node(node.step, replace(here, user=step.Ids(uid, gid)))
             case ast.UserName(name=name):
                 return _Node(node.step, replace(here, user=step.Named(name)))
             case ast.Run():
-                return _Node(self._add(_run(node.step, here, op), printer.format_op(op)), here)
+                run = _run(node.step, here, op)
+                return _Node(self._add(run, printer.format_op(op), _policy(op, self._policy)), here)
             case ast.Copy():
-                action = self._copy(job, node.step, here, op, scope)
+                action = self._copy(place, node.step, here, op)
                 return _Node(self._add(action, printer.format_op(op)), here)
 
-    def _copy(self, job: Job, root: StepId, here: _Context, op: ast.Copy, scope: Mapping[str, StepId]) -> step.Copy:
+    def _copy(self, place: _Place, root: StepId, here: _Context, op: ast.Copy) -> step.Copy:
         fault = copy_fault(op)
         if fault is not None:
             raise InputError(fault)
@@ -157,16 +212,29 @@ class Planner:
         source: step.FromContext | step.FromStep
         match op.source:
             case ast.FromContext():
-                source = step.FromContext(self._world.manifest(job.context, op.sources, op.exclude))
+                source = step.FromContext(self._world.manifest(self._folder(place.source), op.sources, op.exclude))
             case ast.FromBuild(name=name):
-                source = step.FromStep(scope[name])
+                source = step.FromStep(place.scope[name].node.step)
         destination = posixpath.join(here.workdir, op.destination)
         return step.Copy(root, source, op.sources, destination, op.exclude, here.user)
 
-    def _add(self, action: step.Action, op: str) -> StepId:
+    def _add(self, action: step.Action, op: str, policy: step.Policy = step.DEFAULT) -> StepId:
         id = digest.step_id(action)
-        self._steps.setdefault(id, Step(id, op, action))
+        known = self._steps.get(id)
+        if known is None:
+            self._steps[id] = Step(id, op, action, policy)
+        elif known.policy != policy:
+            self._steps[id] = replace(known, policy=known.policy.merged(policy))
         return id
+
+
+def _named(spec: Spec) -> Iterator[str]:
+    """The builds that a spec names, its own nested ones too."""
+    for build in spec.builds:
+        yield from _named(build.spec)
+    for source in (spec.base, *(op.source for op in spec.ops if isinstance(op, ast.Copy))):
+        if isinstance(source, FromBuild):
+            yield source.name
 
 
 def _run(root: StepId, here: _Context, op: ast.Run) -> step.Run:
@@ -193,6 +261,22 @@ def _run(root: StepId, here: _Context, op: ast.Run) -> step.Run:
     )
 
 
+def _policy(op: ast.Run, default: step.Policy) -> step.Policy:
+    """What a run says of its attempts, with what holds where it says nothing."""
+    retry = op.retry or ast.Retry()
+    if op.timeout is op.silence is None and retry == ast.Retry():
+        return default
+    exits, limits = retry.exits, (retry.attempts, op.timeout, op.silence)
+    attempts, timeout, silence = (None if limit is None else int(limit) for limit in limits)
+    return step.Policy(
+        default.timeout if timeout is None else timeout,
+        default.silence if silence is None else silence,
+        default.attempts if attempts is None else attempts,
+        default.exits | set(map(int, exits)),
+        tuple(dict.fromkeys(default.logs + retry.logs)),
+    )
+
+
 def _refuse_nul(what: str, *texts: str) -> None:
     if any("\0" in text for text in texts):
         raise InputError(f"{what} holds a NUL, which no program can be given")
@@ -200,9 +284,3 @@ def _refuse_nul(what: str, *texts: str) -> None:
 
 def _names(user: step.User) -> tuple[str, ...]:
     return (user.name,) if isinstance(user, step.Named) else ()
-
-
-def _at(job: Job, at: At, error: InputError) -> SpecError:
-    lines = job.text.splitlines()
-    text = lines[at.line - 1] if 0 < at.line <= len(lines) else None
-    return SpecError(error.message, file=job.file, line=at.line, column=at.column, text=text, hint=error.hint)

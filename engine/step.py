@@ -150,6 +150,39 @@ class Copy:
 Action = Base | Run | Copy
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What bounds the attempts of a run, and which of its failures are tried again. Not in the id.
+
+    `timeout` and `silence` are seconds, of the whole attempt and without output; None is no limit. `attempts` counts
+    all tries of what is tried again: what the machine is to blame for, the exit statuses in `exits`, and a log in
+    which one of the regular expressions `logs` is found.
+    """
+
+    timeout: float | None = None
+    silence: float | None = None
+    attempts: int = 3
+    exits: frozenset[int] = frozenset()
+    logs: tuple[str, ...] = ()
+
+    def merged(self, other: Policy) -> Policy:
+        """What holds for a step that two jobs share: the longer times, the rules of both, the most attempts."""
+        return Policy(
+            _longer(self.timeout, other.timeout),
+            _longer(self.silence, other.silence),
+            max(self.attempts, other.attempts),
+            self.exits | other.exits,
+            tuple(dict.fromkeys(self.logs + other.logs)),
+        )
+
+
+DEFAULT = Policy()
+
+
+def _longer(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)
+
+
 def kind(action: Action) -> str:
     """The word for a kind of step: it heads the id's encoding, and plans, events and the index show it."""
     match action:
@@ -168,6 +201,7 @@ class Step:
     id: StepId
     op: str
     action: Action
+    policy: Policy = DEFAULT
 
     @property
     def kind(self) -> str:

@@ -1,4 +1,6 @@
-"""The tree of a spec: one frozen class an op, in the order and with the fields of OBuilder's language.
+"""The tree of a spec, and of a workflow: a frozen class an op, in the order and with the fields of OBuilder's language.
+
+A number or a time of a workflow's text is a `str` while it holds a `%{…}`; `grammar.expand` leaves none.
 
 Equality is equality of meaning: places (`at`) never count. Strings hold what sexplib's atoms hold;
 bytes that are not UTF-8 are lone surrogates, as `os.fsdecode` has them.
@@ -7,6 +9,7 @@ bytes that are not UTF-8 are lone surrogates, as `os.fsdecode` has them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,8 @@ class Env:
 class UserIds:
     """`(user (uid N) (gid N))`: who runs and owns what follows, by number."""
 
-    uid: int
-    gid: int
+    uid: int | str
+    gid: int | str
     at: At = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -77,7 +80,7 @@ class FromContext:
 
 @dataclass(frozen=True, slots=True)
 class FromBuild:
-    """`(from (build NAME))`: the result of a nested build in scope."""
+    """`(from (build NAME))`: the result of a build in scope; in a copy or, in a workflow, as a base."""
 
     name: str
     at: At = field(default=NOWHERE, compare=False, repr=False)
@@ -105,13 +108,32 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """`(retry (attempts N)? ((exit N…) | (log REGEX))…)`: failures that are tried again as if they may pass.
+
+    `attempts` counts all tries, the first one too. A rule holds where the exit status is among `exits`, or one of the
+    regular expressions of `logs` (Python's `re`) is found in a line of the log.
+    """
+
+    attempts: int | str | None = None
+    exits: tuple[int | str, ...] = ()
+    logs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """`(run (cache …)? (network N…)? (secrets …)? (shell CMD))`: one command in a sandbox."""
+    """`(run (cache …)? (network N…)? (secrets …)? (shell CMD))`: one command in a sandbox.
+
+    In a workflow it may also say when to try again, and after how many seconds, or seconds without a word, to stop.
+    """
 
     command: str
     cache: tuple[Mount, ...] = ()
     network: tuple[str, ...] = ()
     secrets: tuple[Mount, ...] = ()
+    retry: Retry | None = None
+    timeout: int | str | None = None
+    silence: int | str | None = None
     at: At = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -120,7 +142,7 @@ Op = Comment | Workdir | Shell | Env | UserIds | UserName | Copy | Run
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """`(build NAME spec)`: a nested build, seen by name in the copies below it."""
+    """`(build NAME spec)`: a nested build, seen by name below it."""
 
     name: str
     spec: Spec
@@ -129,10 +151,90 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """`((build NAME spec)* (from BASE) op*)`: one job, or one nested build."""
+    """`((build NAME spec)* (from BASE) op*)`: one job, or one nested build. Only in a workflow is a base a build."""
 
     builds: tuple[Build, ...]
-    base: str
+    base: str | FromBuild
     ops: tuple[Op, ...]
     base_at: At = field(default=NOWHERE, compare=False, repr=False)
     """Where BASE stands: a base that cannot be had is reported there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """`(param NAME VALUE?)`: a name for a text, with the one it has unless it is set."""
+
+    name: str
+    value: str | None
+    at: At = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """`(include PATH)`: another workflow's items, in this place."""
+
+    path: str
+    at: At = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`(NAME VALUE)`: a label, or what an axis must be for a combination to be excluded."""
+
+    name: str
+    value: str
+    at: At = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """`(NAME VALUE…)`: one name that takes each of its values."""
+
+    name: str
+    values: tuple[str, ...]
+    at: At = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """`(matrix AXIS… (exclude PAIR…)…)`: all combinations of the axes, but those that match a whole `exclude`."""
+
+    axes: tuple[Axis, ...]
+    excludes: tuple[tuple[Pair, ...], ...] = ()
+    at: At = field(default=NOWHERE, compare=False, repr=False)
+
+
+Priority = Literal["low", "normal", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBuild:
+    """`(build NAME matrix? body)` of a workflow: not built for itself, but for what names it below."""
+
+    name: str
+    spec: Spec
+    matrix: Matrix | None = None
+    at: At = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`(job NAME (matrix …)? (labels …)? (priority …)? body)`: a job, or one for each combination of a matrix."""
+
+    name: str
+    spec: Spec
+    matrix: Matrix | None = None
+    labels: tuple[Pair, ...] = ()
+    priority: Priority = "normal"
+    at: At = field(default=NOWHERE, compare=False, repr=False)
+
+
+Item = Param | Include | NamedBuild | Job
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """`(workflow item*)`: many jobs, and what they share. Names are seen below their place only."""
+
+    items: tuple[Item, ...]
+    at: At = field(default=NOWHERE, compare=False, repr=False)

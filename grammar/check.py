@@ -5,20 +5,24 @@ What OBuilder finds only when it builds is no part of the language: `copy_fault`
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from grammar.ast import Copy, FromBuild, Spec
 from grammar.place import PlacedError, did_you_mean, shown
 
 MAX_DEPTH = 100
 """How deep builds may nest: far beyond use, and short of Python's recursion limit for all that walks a tree."""
+SHOWN = 10
+"""How many known names a message lists."""
 
 
-def check(spec: Spec) -> None:
+def check(spec: Spec, around: Set[str] = frozenset()) -> None:
     """Raise a PlacedError at the first build that is named but unknown, or that nests too deep.
 
-    A copy may name the builds of its own spec, and of the specs around it those that stand before. A later
-    build hides an earlier one of the same name.
+    A base or a copy may name the builds of its own spec, of the specs around it those that stand before, and those of
+    `around`, a workflow's. A later build hides an earlier one of the same name.
     """
-    _check(spec, set(), 0)
+    _check(spec, around, set(), 0)
 
 
 def copy_fault(copy: Copy) -> str | None:
@@ -36,20 +40,21 @@ def copy_fault(copy: Copy) -> str | None:
     return None
 
 
-def _check(spec: Spec, scope: set[str], depth: int) -> None:
+def _check(spec: Spec, around: Set[str], scope: set[str], depth: int) -> None:
     if spec.builds:
         scope = set(scope)  # what is built in here is not seen outside
     for build in spec.builds:
         if depth == MAX_DEPTH:
             raise PlacedError(build.at, f"builds nest deeper than {MAX_DEPTH}")
-        _check(build.spec, scope, depth + 1)
+        _check(build.spec, around, scope, depth + 1)
         scope.add(build.name)
-    for op in spec.ops:
-        if isinstance(op, Copy) and isinstance(op.source, FromBuild) and op.source.name not in scope:
-            raise _unknown(op.source, scope)
+    sources = (op.source for op in spec.ops if isinstance(op, Copy))
+    for source in (spec.base, *sources):
+        if isinstance(source, FromBuild) and source.name not in scope and source.name not in around:
+            raise _unknown(source, scope | around)
 
 
-def _unknown(source: FromBuild, scope: set[str]) -> PlacedError:
-    known = ", ".join(map(shown, sorted(scope)))
+def _unknown(source: FromBuild, scope: Set[str]) -> PlacedError:
+    known = ", ".join(map(shown, sorted(scope)[:SHOWN])) + (", …" if len(scope) > SHOWN else "")
     hint = did_you_mean(source.name, scope) or (f"known here: {known}" if known else "no build stands before this")
     return PlacedError(source.at, f"unknown build {shown(source.name)}", hint)

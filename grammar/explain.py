@@ -44,7 +44,25 @@ _USAGE = {
     "buildkit_options": "(buildkit_options ((KEY VALUE)…))",
     "options": "((KEY VALUE)…)",
     "KEY": "(KEY VALUE)",
+    "workflow": "(workflow ITEM…), an item being a param, an include, a build or a job",
+    "param": "(param NAME VALUE) or (param NAME)",
+    "include": "(include PATH)",
+    "job": "(job NAME (matrix …)? (labels …)? (priority …)? SPEC)",
+    "matrix": "(matrix (NAME VALUE…)… (exclude (NAME VALUE)…)…)",
+    "AXIS": "(NAME VALUE…)",
+    "matrix exclude": "(exclude (NAME VALUE)…)",
+    "PAIR": "(NAME VALUE)",
+    "labels": "(labels (KEY VALUE)…)",
+    "priority": "(priority low|normal|high)",
+    "retry": "(retry (attempts N)? (exit N…)… (log REGEX)…)",
+    "attempts": "(attempts N)",
+    "exit": "(exit N…)",
+    "log": "(log REGEX)",
+    "timeout": "(timeout N) with N such as 90s, 30m, 2h or 1d",
+    "silence": "(silence N) with N such as 90s, 30m, 2h or 1d",
 }
+_WORKFLOW_ONLY = ("retry", "timeout", "silence")
+_HEADS = ("matrix", "labels", "priority")
 _OPS = {"COMMENT", "WORKDIR", "SHELL", "ENV", "USER", "COPY", "RUN"}
 
 
@@ -79,9 +97,18 @@ def _names(forms: list[list[Any]]) -> list[str]:
     """The name of each open form; that of the last is empty where its keyword is what is wrong."""
     names: list[str] = []
     for form in forms:
+        word = form[0].value.lower() if form and isinstance(form[0], Token) else ""
         match names:
-            case [] | [*_, "build"]:
+            case [] | ["workflow", "build"] | [*_, "job"] if word in ("workflow", *_HEADS):
+                names.append(word)
+            case ["workflow", "build" | "job"] if form is forms[-1] and not form:
+                names.append("")
+            case [] | [*_, "build" | "job"]:
                 names.append("spec")
+            case [*_, "matrix"]:
+                names.append("exclude" if word == "exclude" else "AXIS")
+            case [*_, "labels"] | [*_, "matrix", "exclude"]:
+                names.append("PAIR")
             case [*_, "cache" | "secrets"]:
                 names.append("ID")
             case [*_, "buildkit_options"]:
@@ -89,13 +116,14 @@ def _names(forms: list[list[Any]]) -> list[str]:
             case [*_, "options"]:
                 names.append("KEY")
             case _:
-                names.append(form[0].value.lower() if form else "")
+                names.append(word)
     return names
 
 
 def _outside(token: Token, stack: Sequence[Any]) -> tuple[str, str | None]:
     if stack:
-        return "a file holds one spec, and here begins something else", 'is there a ")" too many before it?'
+        what = "workflow" if any(isinstance(value, Token) and value.type == "WORKFLOW" for value in stack) else "spec"
+        return f"a file holds one {what}, and here begins something else", 'is there a ")" too many before it?'
     if token.type == "$END":
         return "there is no spec in the file", f"write {_SPEC}"
     if token.value.startswith("\ufeff"):
@@ -111,6 +139,10 @@ def _bad_word(token: Token, names: list[str], expected: Set[str]) -> tuple[str, 
     word, hint = shown(token.value), did_you_mean(token.value, words)
     if around == "spec":
         return _bad_op(token, word, hint, expected)
+    if around == "workflow":
+        return f"unknown item {word} of a workflow", hint or f"write {_USAGE['workflow']}"
+    if around == "run" and token.value in _WORKFLOW_ONLY and token.value not in words:
+        return f"{token.value} stands in workflows only", "a plain spec is what OBuilder reads"
     if token.type in _OPS:
         return f"{_label(names[:-1])} has no field {word}", f'is a ")" missing before "({token.value}"?'
     if token.type.lower() in ("uid", "gid", "name") and around == "user":
@@ -142,6 +174,8 @@ def _bad_value(token: Token, names: list[str], expected: Set[str]) -> tuple[str,
             values, fields = {"ID": "its ID"}, {"build": "its spec"}
             what = values.get(names[-1], "a value") if "ATOM" in expected else fields.get(names[-1], "a field")
             return f"{label} lacks {what}", hint
+        case "EXCLUDE" if names[-1] == "AXIS":
+            return "no axis can be called exclude, and what is excluded follows the axes", f"write {_USAGE['matrix']}"
         case "LPAR" if "ATOM" in expected:
             return f"{label} takes text here, not a list", hint
         case "LPAR":
@@ -164,6 +198,12 @@ def _label(names: list[str]) -> str:
             return "buildkit_options"
         case [*_, "KEY"]:
             return "an option"
+        case [*_, "AXIS"]:
+            return "an axis"
+        case [*_, "labels", "PAIR"]:
+            return "a label"
+        case [*_, "PAIR"]:
+            return "an axis of exclude"
         case _:
             return names[-1]
 

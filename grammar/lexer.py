@@ -11,10 +11,11 @@ not UTF-8, as `os.fsdecode` has it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from grammar.ast import At
+from grammar.ast import At, Op
 from grammar.place import PlacedError, place
 
 # One match a token. sexplib's unquoted atoms are the longest runs of characters that nothing else claims;
@@ -60,20 +61,46 @@ def canonical(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
-def tokens(text: str, keywords: Mapping[str, str]) -> Iterator[Token]:
+@dataclass(slots=True)
+class Row:
+    """Ops whose trees are known already, in the place of their tokens, and where the last one ends."""
+
+    ops: Sequence[Op]
+    end: int
+    type: str = "OPS"
+
+
+Skip = Callable[[int, int, int], Row | None]
+"""Asked at each ")" for what stands behind it: the offset, its line, the offset before that line's first character."""
+
+
+def tokens(text: str, keywords: Mapping[str, str], skip: Skip | None = None) -> Iterator[Token | Row]:
     """The tokens of `text`, which must be `canonical`; `keywords` names the type of an atom that follows "("."""
-    found = _scan(text, keywords)
-    return _without_dropped(found, keywords) if "#;" in text else found
+    if "#;" in text:  # what is dropped must not be skipped
+        return _without_dropped(scan(text, keywords), keywords)
+    return scan(text, keywords, skip)
 
 
-def _scan(text: str, keywords: Mapping[str, str]) -> Iterator[Token]:  # noqa: PLR0912 - a branch a kind of token
-    line, before = 1, -1  # the number of the line, and the offset just before its first character
+def scan(  # noqa: PLR0912, PLR0915 - a branch a kind of token
+    text: str,
+    keywords: Mapping[str, str],
+    skip: Skip | None = None,
+    *,
+    start: int = 0,
+    end: int = sys.maxsize,
+    line: int = 1,
+    before: int = -1,
+) -> Iterator[Token | Row]:
+    """The tokens of `text[start:end]`, "#;" among them.
+
+    `line` is the number of the line at `start`, `before` the offset just before its first character.
+    """
     opens: list[Token] = []
     after_open = False
-    resume: int | None = 0
+    resume: int | None = start
     while resume is not None:
         begin, resume = resume, None
-        for match in TOKEN.finditer(text, begin):
+        for match in TOKEN.finditer(text, begin, end):
             kind = match.lastgroup
             assert kind is not None
             offset = match.start(kind)
@@ -87,6 +114,12 @@ def _scan(text: str, keywords: Mapping[str, str]) -> Iterator[Token]:  # noqa: P
                 opens.pop()
                 yield Token("RPAR", ")", line, offset - before)
                 after_open = False
+                if skip is not None and (row := skip(offset + 1, line, before)) is not None:
+                    yield row
+                    resume = row.end
+                    if breaks := text.count("\n", offset, resume):
+                        line, before = line + breaks, text.rindex("\n", offset, resume)
+                    break
             elif kind == "atom":
                 value = match["atom"]
                 if "#|" in value or "|#" in value:
@@ -118,11 +151,12 @@ def _scan(text: str, keywords: Mapping[str, str]) -> Iterator[Token]:  # noqa: P
         raise PlacedError(opens[-1].at, 'this "(" is never closed', hint)
 
 
-def _without_dropped(found: Iterator[Token], keywords: Mapping[str, str]) -> Iterator[Token]:
+def _without_dropped(found: Iterator[Token | Row], keywords: Mapping[str, str]) -> Iterator[Token | Row]:
     """The same tokens without each `#;` and its datum; several in a row drop as many data."""
     depth, after_open = 0, False
     waiting: list[tuple[int, At]] = []  # the depth and place of each "#;" whose datum has not ended yet
     for token in found:
+        assert isinstance(token, Token), "nothing is skipped here"
         kept = not waiting
         if token.type == "DROP":
             waiting.append((depth, token.at))

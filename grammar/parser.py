@@ -1,4 +1,4 @@
-"""Text in, a checked tree out: the one door of lark.
+"""Text in, a tree out: the one door of lark.
 
 The grammar is spec.lark. lark's LALR parser takes the tokens of our own lexer one by one and calls
 `Builder` for each rule as it goes, so that no parse tree is ever made.
@@ -19,13 +19,14 @@ from typing import Any
 import lark
 
 from grammar import table
-from grammar.ast import Spec
+from grammar.ast import At, Op, Spec, Workflow
 from grammar.builder import Builder
 from grammar.check import check
+from grammar.data import LONG, Data
 from grammar.explain import explain
-from grammar.lexer import Token, canonical, tokens
+from grammar.lexer import Row, Skip, Token, canonical, scan, tokens
 from grammar.place import PlacedError, place
-from system.errors import SpecError
+from grammar.source import Source
 
 LARK_VERSION = lark.__version__
 
@@ -40,15 +41,39 @@ def parse(text: str, *, file: str) -> Spec:
 
     Raises SpecError with the place of the first mistake.
     """
+    found = parse_any(Source(file, text))
+    if isinstance(found, Workflow):
+        raise Source(file, text).error(At(1, 1), "this is a workflow, and a spec is expected")
+    return found
+
+
+def parse_any(source: Source, *, places: bool = False) -> Spec | Workflow:
+    """What a text is: a workflow where its first atom is `workflow`, else a spec, which is checked.
+
+    In a long text an op that stands in many places has the first one of them, unless all `places` are asked for.
+
+    Names in a workflow mean something only when it is expanded (`grammar.expand`), and are looked up then.
+    Raises SpecError with the place of the first mistake.
+    """
     try:
-        text = _readable(text)
-        spec: Spec = _parse(text, "spec")
+        text = _readable(source.text)
+        if is_workflow(text):
+            workflow: Workflow = _parse(text, "workflow", "" if places else "body_op")
+            return workflow
+        spec: Spec = _parse(text, "spec", "" if places else "op")
         check(spec)
     except PlacedError as error:
-        line = text.split("\n", error.at.line)[error.at.line - 1].removesuffix("\r")
-        at = error.at
-        raise SpecError(error.message, file=file, line=at.line, column=at.column, text=line, hint=error.hint) from None
+        raise source.placed(error) from None
     return spec
+
+
+def is_workflow(text: str) -> bool:
+    """Whether the first atom of `text` is `workflow` and opens its first list."""
+    found = tokens(text, _keywords())
+    try:
+        return next(found).type == "LPAR" and next(found).type == "WORKFLOW"
+    except (StopIteration, PlacedError):
+        return False
 
 
 def _readable(text: str) -> str:
@@ -58,17 +83,44 @@ def _readable(text: str) -> str:
         raise PlacedError(place(text, error.start), f"U+{ord(text[error.start]):04X} is no character") from None
 
 
-def _parse(text: str, start: str) -> Any:
-    """What `text` is by the rule `start`."""
-    state = _parser().parse_interactive(start=start).parser_state
+def _parse(text: str, start: str, op: str) -> Any:
+    """What `text` is by the rule `start`; an `op` that stands in it many times is parsed once."""
+    state = _state(start)
     feed: Callable[..., Any] = state.feed_token
-    token = Token("", "", 1, 1)
+    skip = _known_ops(text, state, op) if op and len(text) >= LONG else None
+    last = Token("", "", 1, 1)
     try:
-        for token in tokens(text, _keywords()):
+        for token in tokens(text, _keywords(), skip):
             feed(token)
-        return feed(Token("$END", "", token.line, token.column), is_end=True)
+            last = token if isinstance(token, Token) else last
+        return feed(Token("$END", "", last.line, last.column), is_end=True)
     except lark.UnexpectedToken as error:
         raise explain(error.token, state.value_stack, error.expected) from None
+
+
+def _known_ops(text: str, state: Any, op: str) -> Skip:
+    """Skips what is known, wherever `state` would take an op."""
+
+    def read(start: int, end: int, line: int, before: int) -> Op | None:
+        inner = _state(op)
+        try:
+            for token in scan(text, _keywords(), start=start, end=end, line=line, before=before):
+                inner.feed_token(token)
+            found: Op = inner.feed_token(Token("$END", "", line, 1), is_end=True)
+        except (lark.UnexpectedToken, PlacedError):
+            return None  # said better by the parser of the whole text
+        return found
+
+    data, actions = Data(text, read), state.parse_conf.states
+
+    def skip(offset: int, line: int, before: int) -> Row | None:
+        return data.row(offset, line, before) if "OPS" in actions[state.position] else None
+
+    return skip
+
+
+def _state(start: str) -> Any:
+    return _parser().parse_interactive(start=start).parser_state
 
 
 @cache
@@ -94,7 +146,12 @@ def grammar_text() -> str:
 def read_grammar(grammar: str, builder: Builder | None) -> lark.Lark:
     """The parser of `grammar`, made by lark from scratch. Its lexer is never used: the tokens are ours."""
     return lark.Lark(
-        grammar, parser="lalr", lexer="basic", start=["spec"], maybe_placeholders=False, transformer=builder
+        grammar,
+        parser="lalr",
+        lexer="basic",
+        start=["spec", "workflow", "op", "body_op"],
+        maybe_placeholders=False,
+        transformer=builder,
     )
 
 

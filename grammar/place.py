@@ -9,7 +9,7 @@ from grammar.printer import quoted
 
 
 class PlacedError(Exception):
-    """Something in a text is wrong at a place; `parser.parse` makes a SpecError of it, adding file and line."""
+    """Something in a text is wrong at a place; `Source.placed` makes a SpecError of it, adding file and line."""
 
     def __init__(self, at: At, message: str, hint: str | None = None) -> None:
         super().__init__(message)

@@ -2,8 +2,8 @@ r"""From the tree back to text. Parsing what is printed here gives the same tree
 
 `format_op` and its like write one line, whatever its length: they name steps in plans, logs and errors.
 `format_spec` lays a whole spec out as OBuilder does: an op a line, the fields of a `run` below each
-other. A command of several lines is broken after each `\n` by a backslash and a line end, which the
-reader drops together with the blanks that follow.
+other; in a workflow an empty line follows each build and job. A command of several lines is broken
+after each `\n` by a backslash and a line end, which the reader drops together with the blanks that follow.
 
 The tree holds no comments of a text (nor does OBuilder's): `format_spec` cannot print them, and
 `remarks.format_text` can, as it is given the text.
@@ -23,19 +23,29 @@ from grammar.ast import (
     Env,
     FromBuild,
     FromContext,
+    Include,
+    Item,
+    Job,
+    Matrix,
     Mount,
+    NamedBuild,
     Op,
+    Pair,
+    Param,
+    Retry,
     Run,
     Shell,
     Spec,
     UserIds,
     UserName,
     Workdir,
+    Workflow,
 )
 
 WIDTH = 80
 """A copy that would reach beyond this column has its fields below each other."""
 
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _BARE = re.compile(r'[^;()"\s]+')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t", "\b": r"\b", "\r": r"\r"}
 
@@ -54,9 +64,9 @@ def quoted(text: str) -> str:
     return '"' + "".join(map(_escape, text)) + '"'
 
 
-def format_base(base: str) -> str:
+def format_base(base: str | FromBuild) -> str:
     """`(from BASE)`, on one line."""
-    return _form("from", format_atom(base))
+    return _form("from", format_atom(base) if isinstance(base, str) else _form("build", format_atom(base.name)))
 
 
 def format_op(op: Op) -> str:
@@ -64,8 +74,8 @@ def format_op(op: Op) -> str:
     return _form(*_parts(op))
 
 
-def format_spec(spec: Spec) -> str:
-    """The canonical text of `spec`, to the line end behind its last parenthesis."""
+def format_spec(spec: Spec | Workflow) -> str:
+    """The canonical text of a spec or a workflow, to the line end behind its last parenthesis."""
     return "".join(f"{line.text}\n" for line in layout(spec))
 
 
@@ -79,9 +89,57 @@ class Line:
     """How many parentheses are open where the item begins."""
 
 
-def layout(spec: Spec) -> list[Line]:
-    """The lines of `spec`, each item's first one with its place in the text that `spec` was read from."""
-    return [*_spec_lines(spec, 0, 1), Line(")")]
+def layout(spec: Spec | Workflow) -> list[Line]:
+    """The lines of a spec or a workflow, each item's first one with its place in the text that it was read from."""
+    if isinstance(spec, Spec):
+        return [*_spec_lines(spec, 0, 1), Line(")")]
+    lines = [Line("(workflow", spec.at)]
+    for item in spec.items:
+        if isinstance(lines[-1], _Spaced):
+            lines.append(Line(""))
+        lines += _item_lines(item)
+    return [*lines, Line(")")]
+
+
+class _Spaced(Line):
+    """The last line of a build or a job: an empty one separates it from what follows."""
+
+
+def _item_lines(item: Item) -> list[Line]:
+    """The lines of an item of a workflow."""
+    match item:
+        case Param(name, value):
+            values = [] if value is None else [value]
+            return [Line(" " + _form("param", *map(format_atom, [name, *values])), item.at, 1)]
+        case Include(path):
+            return [Line(" " + _form("include", format_atom(path)), item.at, 1)]
+        case NamedBuild():
+            keyword, heads = "build", _matrix_lines(item.matrix)
+        case Job():
+            keyword, heads = "job", _matrix_lines(item.matrix)
+            if item.labels:
+                heads.append(_form("labels", *map(_pair, item.labels)))
+            if item.priority != "normal":
+                heads.append(_form("priority", item.priority))
+    lines = [Line(f" ({keyword} {format_atom(item.name)}", item.at, 1)]
+    lines += [Line(f"  {head}") for head in heads]
+    *body, last = _spec_lines(item.spec, 2, 3)
+    body[:0] = lines
+    return [*body, _Spaced(f"{last.text}))", last.at, last.depth)]
+
+
+def _matrix_lines(matrix: Matrix | None) -> list[str]:
+    """`(matrix …)`, its axes below each other where they are wide."""
+    if matrix is None:
+        return []
+    parts = [_form(format_atom(axis.name), *map(format_atom, axis.values)) for axis in matrix.axes]
+    parts += [_form("exclude", *map(_pair, pairs)) for pairs in matrix.excludes]
+    line = _form("matrix", *parts)
+    return [line] if len(line) + 2 <= WIDTH else _form("matrix", "\n        ".join(parts)).split("\n")
+
+
+def _pair(pair: Pair) -> str:
+    return _form(format_atom(pair.name), format_atom(pair.value))
 
 
 def _spec_lines(spec: Spec, column: int, depth: int) -> list[Line]:
@@ -139,7 +197,7 @@ def _parts(op: Op) -> list[str]:
         case Env(name, value):
             parts = ["env", format_atom(name), format_atom(value)]
         case UserIds(uid, gid):
-            parts = ["user", f"(uid {uid})", f"(gid {gid})"]
+            parts = ["user", _form("uid", format_atom(str(uid))), _form("gid", format_atom(str(gid)))]
         case UserName(name):
             parts = ["user", _form("name", format_atom(name))]
         case Copy():
@@ -156,6 +214,9 @@ def _parts(op: Op) -> list[str]:
                 *_optional("cache", map(_mount, op.cache)),
                 *_optional("network", map(format_atom, op.network)),
                 *_optional("secrets", map(_mount, op.secrets)),
+                *([_retry(op.retry)] if op.retry else []),
+                *([_form("timeout", _duration(op.timeout))] if op.timeout else []),
+                *([_form("silence", _duration(op.silence))] if op.silence else []),
                 _form("shell", format_atom(op.command)),
             ]
     return parts
@@ -176,6 +237,20 @@ def _mount(mount: Mount) -> str:
         _form("target", format_atom(mount.target)),
         *([_form("buildkit_options", f"({options})")] if options else []),
     )
+
+
+def _retry(retry: Retry) -> str:
+    attempts = [] if retry.attempts is None else [_form("attempts", format_atom(str(retry.attempts)))]
+    exits = _optional("exit", (format_atom(str(status)) for status in retry.exits))
+    return _form("retry", *attempts, *exits, *(_form("log", format_atom(log)) for log in retry.logs))
+
+
+def _duration(seconds: int | str) -> str:
+    """Seconds in the largest unit that holds them."""
+    if isinstance(seconds, str):
+        return format_atom(seconds)
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds % size == 0)
+    return f"{seconds // size}{unit}"
 
 
 def _optional(name: str, values: Iterable[str]) -> list[str]:

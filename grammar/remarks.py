@@ -15,8 +15,9 @@ from itertools import pairwise
 
 from grammar.ast import NOWHERE
 from grammar.lexer import TOKEN, block_end
-from grammar.parser import parse
+from grammar.parser import parse_any
 from grammar.printer import Line, layout
+from grammar.source import Source
 
 _LINE_COMMENT = re.compile(r";[^\n\r]*")
 
@@ -32,10 +33,10 @@ class Remark:
     """Whether something else stands before it on its line."""
 
 
-def format_text(text: str, *, file: str) -> str:
-    """The canonical text of the spec `text`, with its comments. Raises SpecError as `parse` does."""
-    *lines, end = layout(parse(text, file=file))
-    waiting = deque(remarks(text))
+def format_text(source: Source) -> str:
+    """The canonical text of a spec or a workflow, with its comments. Raises SpecError as `parse_any` does."""
+    *lines, end = layout(parse_any(source, places=True))
+    waiting = deque(remarks(source.text))
     printed: list[str] = []
     for item, following in pairwise([*_items(lines), None]):
         assert item is not None

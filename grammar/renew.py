@@ -34,7 +34,7 @@ def _numbered(automaton: dict[str, Any]) -> dict[str, Any]:
     """The same automaton with states and tokens numbered in an order of ours, as lark's changes from run to run."""
     names = automaton["tokens"]
     order = sorted(names, key=lambda token: str(names[token]))
-    found = sorted(automaton["start_states"].values())
+    found = [automaton["start_states"][start] for start in sorted(automaton["start_states"])]
     for state in found:  # grows as new states are met
         actions = automaton["states"][state]
         for token in order:

@@ -1,45 +1,124 @@
-"""From the FILEs of a command line to named jobs."""
+"""From the FILEs of a command line to named jobs: specs, and the jobs of workflows."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.plan import Job
 from grammar import parser
-from grammar.ast import Spec
+from grammar.ast import Spec, Workflow
+from grammar.source import Body, Source
 from stepwood.config import STDIN
 from system.errors import InputError
 
+if TYPE_CHECKING:
+    from grammar.expand import Jobs
 
-def read(file: str) -> str:
-    """The text of a FILE; `-` is standard input."""
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the command line says about workflows: values of parameters, and which jobs are asked for (all: none)."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    only: Sequence[str] = ()
+
+
+EVERYTHING = Choice()
+
+
+def shown(file: str) -> str:
+    """A FILE as messages name it."""
+    return "<stdin>" if file == STDIN else file
+
+
+def read(file: str) -> Source:
+    """The text of a FILE; `-` is standard input, which stands in the working directory."""
     try:
         data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
-    return parser.decode(data)
+    folder = "" if file == STDIN else os.path.dirname(file)
+    return Source(shown(file), parser.decode(data), os.path.abspath(folder))
 
 
-def jobs(files: tuple[str, ...], context: Path | None) -> list[Job]:
-    """A job for each file, in order; each distinct text is parsed once."""
-    specs: dict[str, Spec] = {}
-    names = _names(files)
-    found: list[Job] = []
-    for file, name in zip(files, names, strict=True):
-        text = read(file)
-        shown = "<stdin>" if file == STDIN else file
-        if text not in specs:
-            specs[text] = parser.parse(text, file=shown)
-        own = Path.cwd() if file == STDIN else Path(file).parent
-        folder = os.path.abspath(context or own)
-        found.append(Job(name, specs[text], shown, text, folder))
-    return found
+def included(source: Source, path: str) -> Source:
+    """The text that `source` includes as `path`."""
+    beside = "" if os.path.isabs(source.file) else os.path.relpath(source.folder)
+    return read(os.path.normpath(os.path.join(beside or source.folder, path)))
 
 
-def _names(files: tuple[str, ...]) -> list[str]:
+def expanded(source: Source, workflow: Workflow, values: Mapping[str, str], *, lenient: bool = False) -> Jobs:
+    """The jobs of a workflow whose includes are files."""
+    from grammar.expand import expand
+
+    return expand(source, workflow, parser.parse_any, included, values, lenient=lenient)
+
+
+def jobs(files: Sequence[str], choice: Choice = EVERYTHING) -> list[Job]:
+    """The jobs of all files, in order; each distinct text is parsed once."""
+    known: dict[str, Spec] = {}
+    names = dict(zip(files, _names(files), strict=True))
+    found: list[tuple[Job, Mapping[str, str]]] = []
+    params: dict[str, None] = {}
+    for file in files:
+        source = read(file)
+        what = known.get(source.text) or parser.parse_any(source)
+        if isinstance(what, Spec):
+            known[source.text] = what
+            found.append((Job(names[file], Body(what, source)), {}))
+            continue
+        of = expanded(source, what, choice.values)
+        params |= dict.fromkeys(of.params)
+        found += [(Job(job.name, job.body, of.builds, job.priority), job.labels) for job in of.jobs]
+    _check_values(choice.values, params)
+    for name, count in Counter(job.name for job, _ in found).items():
+        if count > 1:
+            raise InputError(f'{count} of these files have a job called "{name}"', hint="run them apart, or rename one")
+    return _chosen(found, choice.only)
+
+
+def _check_values(values: Iterable[str], params: Iterable[str]) -> None:
+    params = list(params)
+    for name in values:
+        if name not in params:
+            close = get_close_matches(name, params, 1)
+            hint = f'did you mean "{close[0]}"?' if close else f"parameters here: {', '.join(params) or 'none'}"
+            raise InputError(f'--set: no parameter is called "{name}"', hint=hint)
+
+
+def _chosen(found: list[tuple[Job, Mapping[str, str]]], only: Sequence[str]) -> list[Job]:
+    """The jobs that one of `only` matches."""
+    if not only:
+        return [job for job, _ in found]
+    kept: set[str] = set()
+    for pattern in only:
+        matched = {job.name for job, labels in found if _matches(pattern, job.name, labels)}
+        if not matched:
+            words = {job.name for job, _ in found}
+            words |= {f"{key}={value}" for _, labels in found for key, value in labels.items()}
+            close = get_close_matches(pattern, sorted(words), 1)
+            hint = f'did you mean "{close[0]}"?' if close else "`stepwood plan` lists the jobs"
+            raise InputError(f'--only: no job matches "{pattern}"', hint=hint)
+        kept |= matched
+    return [job for job, _ in found if job.name in kept]
+
+
+def _matches(pattern: str, name: str, labels: Mapping[str, str]) -> bool:
+    key, equals, value = pattern.partition("=")
+    if equals and key in labels and fnmatchcase(labels[key], value):
+        return True
+    return fnmatchcase(name, pattern)
+
+
+def _names(files: Sequence[str]) -> list[str]:
     short = ["stdin" if file == STDIN else Path(file).stem for file in files]
     twice = {name for name, count in Counter(short).items() if count > 1}
     names = [os.path.splitext(file)[0] if name in twice else name for file, name in zip(files, short, strict=True)]

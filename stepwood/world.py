@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from engine.index import Index
 from engine.inputs import Memory, take_manifest
 from engine.plan import Job, Planner
 from engine.records import Pin
-from engine.step import Base, Manifest
+from engine.step import DEFAULT, Base, Manifest, Policy
 from stepwood.bases import base as bases
 from stepwood.config import Settings
 from stepwood.console import say
@@ -53,8 +54,9 @@ class Outside:
         return self._manifests[key]
 
 
-def planned(asked: Sequence[Job], settings: Settings, index: Index | None) -> Dag:
+def planned(asked: Sequence[Job], settings: Settings, index: Index | None, policy: Policy = DEFAULT) -> Dag:
     """The jobs' plans, with the world as it is now, as one DAG."""
-    planner = Planner(Outside(settings, index))
+    context = None if settings.context is None else os.path.abspath(settings.context)
+    planner = Planner(Outside(settings, index), context, policy)
     plans = [planner.plan(job) for job in asked]
     return Dag.of(plans, planner.steps)

@@ -25,6 +25,7 @@ from system.errors import InputError
 
 @click.command()
 @options.files
+@options.choice
 @options.world
 @click.option("--sandbox", metavar="NAME", help="namespaces (default), oci or oci:crun.")
 @click.option("-j", "workers", type=click.IntRange(1), default=None, help="Steps at once; default the number of cores.")
@@ -47,8 +48,9 @@ def build(
     **shared: Any,
 ) -> int:
     """Run the jobs of specs: each distinct step once, steps that do not need each other side by side."""
+    choice = options.chosen(shared)
     chosen = settings(config, shared)
-    asked = jobs(files, chosen.context)
+    asked = jobs(files, choice)
     values = _secrets(secrets)
     with wire.workshop(chosen, values, keep_failed=keep_failed) as shop:
         dag = planned(asked, chosen, shop.index)

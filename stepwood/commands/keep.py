@@ -109,15 +109,16 @@ def healthcheck(config: Path | None, **shared: Any) -> int:
     """Run one step in a small base of its own to see that store and sandbox work."""
     from engine.executor.loop import Loop, Options
     from grammar import parser
+    from grammar.source import Body, Source
     from stepwood.world import planned
 
     chosen = settings(config, shared)
-    text = '((from healthcheck) (shell /stepwood-true) (run (shell "healthcheck")))'
+    name, text = "healthcheck", '((from healthcheck) (shell /stepwood-true) (run (shell "healthcheck")))'
     with TemporaryDirectory() as folder:
         _tiny_root(Path(folder))
         own = Settings(chosen.store, chosen.sandbox, None, {"healthcheck": f"dir:{folder}"}, chosen.pull)
         with wire.workshop(own, {}) as shop:
-            job = Job("healthcheck", parser.parse(text, file="healthcheck"), "healthcheck", text, folder)
+            job = Job(name, Body(parser.parse(text, file=name), Source(name, text, folder)))
             dag = planned([job], own, None)
             failures: list[str] = []
 

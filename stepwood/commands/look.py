@@ -36,12 +36,14 @@ def _opened(config: Path | None, shared: dict[str, Any]) -> Iterator[tuple[Store
 
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="STEP [OTHER] | FILE…")
+@options.choice
 @options.world
 def why(what: tuple[str, ...], config: Path | None, **shared: Any) -> None:
     """Show what a step's id is made of; with OTHER, the first difference; for FILEs, why their jobs would run steps."""
     if any(name == STDIN or Path(name).exists() for name in what):
         _why_files(what, config, shared)
         return
+    options.chosen(shared)
     if len(what) > 2:
         raise InputError("why takes a step, two steps, or files")
     with _opened(config, shared) as (_, index):
@@ -80,13 +82,14 @@ def _why_files(files: tuple[str, ...], config: Path | None, shared: dict[str, An
     from stepwood.jobs import jobs
     from stepwood.world import planned
 
+    choice = options.chosen(shared)
     chosen = settings(config, shared)
     store = wire.store(chosen)
     with ExitStack() as held:
         index = wire.index(store)
         if index is not None:
             held.enter_context(index)
-        dag = planned(jobs(files, chosen.context), chosen, index)
+        dag = planned(jobs(files, choice), chosen, index)
         present = store.ids()
         found = causes(dag, {step.id for step in dag if step.id in present}, index)
     for cause in found:

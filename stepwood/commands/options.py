@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from stepwood.jobs import Choice
+from system.errors import InputError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 files = click.argument("files", nargs=-1, required=True, metavar="FILE…")
@@ -38,3 +41,37 @@ def world(command: F) -> F:
         help="Where copy reads; default the spec's own folder.",
     )(command)
     return store(command)
+
+
+def values(command: F) -> F:
+    """--set; `given` reads it."""
+    return click.option(
+        "--set", "values", multiple=True, metavar="NAME=VALUE", help="The value of a workflow's parameter."
+    )(command)
+
+
+def choice(command: F) -> F:
+    """--set and --only, which say what is wanted of workflows; `chosen` reads them."""
+    command = click.option(
+        "--only",
+        multiple=True,
+        metavar="KEY=VALUE|GLOB",
+        help="Only jobs with this label (or matrix value), or with such a name; several add up.",
+    )(command)
+    return values(command)
+
+
+def given(shared: dict[str, Any]) -> dict[str, str]:
+    """Takes the parameters' values out of a command's options."""
+    found: dict[str, str] = {}
+    for pair in shared.pop("values"):
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f'--set takes NAME=VALUE, not "{pair}"')
+        found[name] = value
+    return found
+
+
+def chosen(shared: dict[str, Any]) -> Choice:
+    """Takes --set and --only out of a command's options."""
+    return Choice(given(shared), shared.pop("only"))

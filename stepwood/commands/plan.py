@@ -21,6 +21,7 @@ from system.errors import InputError
 
 @click.command()
 @options.files
+@options.choice
 @options.world
 @click.option("--format", "form", default="text", metavar="text|json", help="How to show the plan.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Write to a file.")
@@ -31,8 +32,9 @@ def plan(
     """Show what a build would run, what is cached, what it would cost."""
     if form not in ("text", "json"):
         raise InputError(f'format "{form}" is not supported yet', hint="there are text and json")
+    choice = options.chosen(shared)
     chosen = settings(config, shared)
-    asked = jobs(files, chosen.context)
+    asked = jobs(files, choice)
     store = wire.store(chosen)
     with ExitStack() as held:
         index = wire.index(store)

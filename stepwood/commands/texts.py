@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from grammar import parser
+from grammar.ast import Workflow
 from stepwood.commands import options
 from stepwood.config import STDIN
-from stepwood.jobs import read
+from stepwood.jobs import expanded, read
 from system.errors import InputError, SpecError
 
 
 @click.command()
 @options.files
-def check(files: tuple[str, ...]) -> int:
-    """Parse and validate specs; print nothing on success."""
+@options.values
+def check(files: tuple[str, ...], **shared: Any) -> int:
+    """Parse and validate specs and workflows; print nothing on success.
+
+    A workflow's parameter without a value stands for itself.
+    """
+    values = options.given(shared)
     code = 0
     for file in files:
         try:
-            parser.parse(read(file), file=_shown(file))
+            source = read(file)
+            found = parser.parse_any(source)
+            if isinstance(found, Workflow):
+                expanded(source, found, values, lenient=True)
         except SpecError as error:
             sys.stderr.write(f"{error}\n")
             code = error.exit_code
@@ -34,21 +43,21 @@ def check(files: tuple[str, ...]) -> int:
 @click.option("--check", "only_check", is_flag=True, help="Say which files are not canonical; exit 1 if any.")
 @click.option("--write", is_flag=True, help="Rewrite the files in place.")
 def fmt(files: tuple[str, ...], only_check: bool, write: bool) -> int:
-    """Print specs as canonical text; comments are kept."""
+    """Print specs and workflows as canonical text; comments are kept."""
     from grammar.remarks import format_text
 
     code = 0
     for file in files:
-        text = read(file)
-        canonical = format_text(text, file=_shown(file))
+        source = read(file)
+        canonical = format_text(source)
         if only_check:
-            if canonical != text:
-                sys.stderr.write(f"{_shown(file)} is not canonical\n")
+            if canonical != source.text:
+                sys.stderr.write(f"{source.file} is not canonical\n")
                 code = 1
         elif write:
             if file == STDIN:
                 raise InputError("--write cannot rewrite standard input")
-            if canonical != text:
+            if canonical != source.text:
                 Path(file).write_text(canonical, errors="surrogateescape")
         else:
             sys.stdout.write(canonical)
@@ -63,9 +72,6 @@ def dockerfile(file: str, buildkit: bool, escape: Literal["unix", "windows"]) ->
     """Print the Dockerfile that does the same as a spec."""
     from grammar import dockerfile as docker
 
-    spec = parser.parse(read(file), file=_shown(file))
+    source = read(file)
+    spec = parser.parse(source.text, file=source.file)
     sys.stdout.write(docker.dockerfile(spec, buildkit=buildkit, escape=escape))
-
-
-def _shown(file: str) -> str:
-    return "<stdin>" if file == STDIN else file

@@ -10,6 +10,7 @@ import pytest
 from engine.dag import Dag
 from engine.plan import SHELL, Job, Plan, Planner
 from engine.step import (
+    DEFAULT,
     Base,
     CacheMount,
     Config,
@@ -19,11 +20,15 @@ from engine.step import (
     Ids,
     Manifest,
     Named,
+    Policy,
     Run,
     SecretMount,
     Step,
 )
-from grammar.parser import parse
+from grammar.ast import Job as WorkflowJob
+from grammar.ast import Workflow
+from grammar.parser import parse, parse_any
+from grammar.source import Body, Source
 from system.errors import InputError, SpecError
 
 CONFIG = Config((("PATH", "/bin"),), Ids(0, 0), "/home", "linux/amd64")
@@ -50,7 +55,7 @@ class FakeWorld:
 
 
 def job(text: str, name: str = "job", context: str = "/context") -> Job:
-    return Job(name, parse(text, file="a.spec"), "a.spec", text, context)
+    return Job(name, Body(parse(text, file="a.spec"), Source("a.spec", text, context)))
 
 
 def planned(text: str, world: FakeWorld | None = None) -> tuple[Plan, list[Step]]:
@@ -307,3 +312,112 @@ def test_a_failing_machine_is_not_taken_for_a_fault_of_the_spec() -> None:
 
     with pytest.raises(OSError, match="no disk"):
         planned("((from base))", Broken())
+
+
+# Workflows: named builds, and what is no part of an id.
+
+
+def body(text: str, context: str = "/context") -> Body:
+    """A job's body as a workflow has it."""
+    source = Source("w.workflow", f"(workflow (job j {text}))", context)
+    found = parse_any(source)
+    assert isinstance(found, Workflow) and isinstance(found.items[0], WorkflowJob)
+    return Body(found.items[0].spec, source)
+
+
+def test_a_named_build_goes_on_in_its_context() -> None:
+    builds = {"b": body("((from x) (env A b) (workdir /w) (user (uid 5) (gid 6)) (shell /bin/sh) (run (shell one)))")}
+    planner = Planner(FakeWorld())
+    plan = planner.plan(Job("j", body("((from (build b)) (run (shell two)))"), builds))
+    assert [planner.steps[id].op for id in plan.steps] == ["(from x)", "(run (shell one))", "(run (shell two))"]
+    run = planner.steps[plan.final].action
+    assert isinstance(run, Run)
+    assert (run.env, run.cwd, run.user, run.shell) == ((("A", "b"), ("PATH", "/bin")), "/w", Ids(5, 6), ("/bin/sh",))
+
+
+def test_what_a_named_build_and_a_plain_spec_say_alike_is_one_step() -> None:
+    planner = Planner(FakeWorld())
+    builds = {"b": body("((from x) (run (shell one)))")}
+    built = planner.plan(Job("j", body("((from (build b)) (run (shell two)))"), builds))
+    assert planner.plan(job("((from x) (run (shell one)) (run (shell two)))")).steps == built.steps
+
+
+def test_a_copy_from_a_named_build_brings_its_steps() -> None:
+    planner = Planner(FakeWorld())
+    builds = {"b": body("((from x) (run (shell one)))")}
+    plan = planner.plan(Job("j", body("((from y) (copy (from (build b)) (src /a) (dst /b)))"), builds))
+    assert [planner.steps[id].op for id in plan.steps][:3] == ["(from y)", "(from x)", "(run (shell one))"]
+    assert planner.steps[plan.final].inputs == (plan.steps[0], plan.steps[2])
+
+
+def test_only_named_builds_that_are_named_are_planned() -> None:
+    world = FakeWorld()
+    builds = {"a": body("((from missing))"), "b": body("((from x))")}
+    Planner(world).plan(Job("j", body("((from (build b)))"), builds))
+    assert world.asked == ["pin x"]
+
+
+def test_nested_builds_hide_those_of_the_workflow() -> None:
+    planner = Planner(FakeWorld())
+    builds = {"b": body("((from x))")}
+    plan = planner.plan(Job("j", body("((build b ((from (build b)) (run (shell in)))) (from (build b)))"), builds))
+    assert [planner.steps[id].op for id in plan.steps] == ["(from x)", "(run (shell in))"]
+
+
+def test_a_chain_of_named_builds_may_be_long() -> None:
+    builds = {"b0": body("((from x))")}
+    for number in range(1, 5000):
+        builds[f"b{number}"] = body(f"((from (build b{number - 1})) (run (shell {number})))")
+    plan = Planner(FakeWorld()).plan(Job("j", body("((from (build b4999)))"), builds))
+    assert len(plan.steps) == 5000
+
+
+def test_copies_of_an_included_file_read_its_folder() -> None:
+    world = FakeWorld()
+    builds = {"b": body("((from x) (copy (src f) (dst /)))", "/included")}
+    asked = Job("j", body("((from (build b)) (copy (src f) (dst /)))", "/own"), builds)
+    Planner(world).plan(asked)
+    assert world.asked[1:] == ["manifest /included f", "manifest /own f"]
+    world.asked.clear()
+    Planner(world, "/given").plan(asked)
+    assert world.asked[1:] == ["manifest /given f", "manifest /given f"]
+
+
+def policy(*texts: str, default: Policy = DEFAULT) -> Policy:
+    """What holds for the one run that all `texts` share."""
+    planner = Planner(FakeWorld(), policy=default)
+    finals = {planner.plan(Job(f"j{n}", body(text))).final for n, text in enumerate(texts)}
+    (final,) = finals
+    return planner.steps[final].policy
+
+
+def run_with(*fields: str) -> str:
+    return f"((from x) (run (shell y) {' '.join(fields)}))"
+
+
+def test_times_and_retries_are_in_no_id_and_the_most_generous_hold() -> None:
+    one = run_with("(timeout 30m)", "(silence 1m)", "(retry (attempts 2) (exit 40) (log a))")
+    other = run_with("(timeout 10m)", "(silence 2m)", "(retry (attempts 5) (exit 41) (log b) (log a))")
+    assert policy(one) == Policy(1800, 60, 2, frozenset({40}), ("a",))
+    assert policy(one, other) == Policy(1800, 120, 5, frozenset({40, 41}), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("default", "texts", "timeout"),
+    [
+        (None, [run_with("(timeout 1m)"), run_with()], None),  # who sets none is not stopped for the sake of another
+        (30.0, [run_with("(timeout 1m)"), run_with()], 60),
+        (300.0, [run_with("(timeout 1m)"), run_with()], 300),
+        (300.0, [run_with("(timeout 1m)")], 60),
+        (300.0, [run_with()], 300),
+    ],
+)
+def test_the_default_holds_where_a_run_says_nothing(default: float | None, texts: list[str], timeout: float) -> None:
+    assert policy(*texts, default=Policy(timeout=default)).timeout == timeout
+
+
+def test_an_error_in_a_named_build_is_placed_in_its_text() -> None:
+    builds = {"b": body("((from x) (copy (src missing) (dst /)))")}
+    with pytest.raises(SpecError) as caught:
+        Planner(FakeWorld()).plan(Job("j", body("((from (build b)))"), builds))
+    assert (caught.value.file, caught.value.line, caught.value.column) == ("w.workflow", 1, 29)

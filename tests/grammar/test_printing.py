@@ -27,6 +27,7 @@ from grammar.ast import (
 from grammar.parser import parse
 from grammar.printer import format_atom, format_base, format_op, format_spec
 from grammar.remarks import format_text
+from grammar.source import Source
 
 # Every text that a tree can hold: what some bytes are read as. Half are made of what is special to sexplib.
 texts = st.one_of(
@@ -73,7 +74,7 @@ def test_printed_specs_read_back(spec: Spec) -> None:
     read = parse(text, file="t.spec")
     assert read == spec
     assert format_spec(read) == text
-    assert format_text(text, file="t.spec") == text
+    assert format_text(Source("t.spec", text)) == text
 
 
 @given(st.lists(ops(()), max_size=4), texts)
@@ -188,9 +189,9 @@ def test_comments_are_kept(spec: Spec, data: st.DataObject) -> None:
             used.append(data.draw(st.sampled_from(_REMARKS)))
             pieces.append(f" {used[-1]} ")
         pieces.append(piece)
-    text = format_text("".join(pieces), file="t.spec")
+    text = format_text(Source("t.spec", "".join(pieces)))
     assert parse(text, file="t.spec") == spec
-    assert format_text(text, file="t.spec") == text
+    assert format_text(Source("t.spec", text)) == text
     for remark in _REMARKS:
         assert text.count(remark.strip()) >= used.count(remark)
 
@@ -259,4 +260,4 @@ def test_comments_stay_where_they_belong() -> None:
 ; the end
 ; after the end
 """
-    assert format_text(text, file="t.spec") == expected
+    assert format_text(Source("t.spec", text)) == expected

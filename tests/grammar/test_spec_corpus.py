@@ -14,6 +14,7 @@ from grammar.dockerfile import dockerfile
 from grammar.parser import decode, parse
 from grammar.printer import format_spec
 from grammar.remarks import format_text
+from grammar.source import Source
 from system.errors import SpecError
 from tests.counts import MUTANTS
 
@@ -36,9 +37,9 @@ def test_sample(file: Path) -> None:
     spec = parse(text, file=str(file))
     printed = format_spec(spec)
     assert parse(printed, file=str(file)) == spec
-    formatted = format_text(text, file=str(file))
+    formatted = format_text(Source(str(file), text))
     assert parse(formatted, file=str(file)) == spec
-    assert format_text(formatted, file=str(file)) == formatted
+    assert format_text(Source(str(file), formatted)) == formatted
     assert dockerfile(spec).startswith("FROM ")
 
 
@@ -49,7 +50,7 @@ def test_samples_use_every_op() -> None:
 
 def test_a_formatted_sample_stays_as_it_is() -> None:
     text = (SPECS / "language/every-op.spec").read_text()
-    assert format_text(text, file="every-op.spec") == text
+    assert format_text(Source("every-op.spec", text)) == text
 
 
 _PIECES = [
@@ -112,6 +113,6 @@ def test_mutants() -> None:
         else:
             accepted += 1
             assert parse(format_spec(spec), file="mutant.spec") == spec, number
-            assert parse(format_text(text, file="mutant.spec"), file="mutant.spec") == spec, number
+            assert parse(format_text(Source("mutant.spec", text)), file="mutant.spec") == spec, number
         assert time.perf_counter() - began < 1, number
     assert accepted > MUTANTS // 100  # else the mutants are too wild to say anything

@@ -13,11 +13,12 @@ from engine.schema import MIGRATIONS
 from grammar.parser import decode, parse
 from grammar.printer import format_op
 from grammar.remarks import format_text
+from grammar.source import Source
 from stepwood.cli import COMMANDS, LATER
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
-SAMPLES = sorted((PROJECT / "specs").glob("*.spec"))
+SAMPLES = sorted([*(PROJECT / "specs").glob("*.spec"), *(PROJECT / "specs").glob("*.workflow")])
 
 
 def named(file: Path) -> str:
@@ -77,7 +78,7 @@ def test_the_example_of_the_readme_and_its_plan() -> None:
     blocks = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
     example = next(block for block in blocks if block.startswith("((build tool"))
     spec = parse(example, file="README.md")
-    assert format_text(example, file="README.md") == example
+    assert format_text(Source("README.md", example)) == example
     plan = next(block for block in blocks if block.startswith("first: "))
     ops = [*spec.builds[0].spec.ops, *spec.ops]
     steps = [format_op(op) for op in ops if type(op).__name__ in ("Copy", "Run")]
@@ -87,7 +88,7 @@ def test_the_example_of_the_readme_and_its_plan() -> None:
 @pytest.mark.parametrize("file", SAMPLES, ids=named)
 def test_samples_are_canonical(file: Path) -> None:
     text = decode(file.read_bytes())
-    assert format_text(text, file=file.name) == text
+    assert format_text(Source(file.name, text)) == text
 
 
 def test_there_are_enough_samples() -> None:

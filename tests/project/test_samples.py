@@ -63,3 +63,21 @@ def test_samples_are_built_and_then_cached(options: list[str], tmp_path: Path) -
 
     again = stepwood(*command)
     assert {job["outcome"] for job in events(again, "job")} == {"cached"}
+
+
+def test_every_program_of_the_workflow_is_compiled_and_run(options: list[str]) -> None:
+    workflow = SPECS / "archive.workflow"
+    plan = json.loads(stepwood("plan", workflow, *options, "--format=json"))
+    assert plan["totals"]["jobs"] >= 30
+
+    done = stepwood("build", workflow, *options, "--json")
+    assert {job["name"]: job["outcome"] for job in events(done, "job")} == {
+        job["name"]: "built" for job in plan["jobs"]
+    }
+    said = "".join(event["text"] for event in events(done, "log"))
+    assert "Hello from a snapshot" in said
+
+    again = json.loads(stepwood("plan", workflow, *options, "--format=json"))
+    assert again["totals"]["to_run"] == 0
+    chosen = json.loads(stepwood("plan", workflow, *options, "--only", "kind=text", "--format=json"))
+    assert 0 < chosen["totals"]["jobs"] < plan["totals"]["jobs"]
