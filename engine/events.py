@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.outcome import Cause, Name, Outcome
+from engine.outcome import Failed, Name, Outcome
 from engine.records import Totals
 from engine.step import StepId
 
@@ -13,6 +13,13 @@ from engine.step import StepId
 @dataclass(frozen=True, slots=True)
 class Started:
     """A step begins to run."""
+
+    id: StepId
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Another process is making a step; its log follows from the beginning."""
 
     id: StepId
 
@@ -27,17 +34,21 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """Try number `attempt` ended by a transient error; another follows."""
+    """Try number `attempt` failed in a way that may pass; another follows."""
 
     id: StepId
     attempt: int
-    cause: Cause
-    message: str
+    failed: Failed
+    started: float
+    log: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A step has ended; every step of the DAG gets one. `log` is its path from the store's folder."""
+    """A step has ended; every step of the DAG gets one. `log` is its path from the store's folder.
+
+    `attempts` is 0 where nothing ran.
+    """
 
     id: StepId
     outcome: Outcome
@@ -56,15 +67,28 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RootCause:
+    """A step that failed, and how many jobs failed because of it."""
+
+    id: StepId
+    failed: Failed
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchEnded:
-    """The run is over."""
+    """The run is over. `causes` are the failed steps, those that most jobs failed by first; `flaky` those that failed
+    and then passed."""
 
     id: str
     outcome: Name
     jobs: int
     totals: Totals
     seconds: float
+    failed_jobs: int = 0
+    causes: tuple[RootCause, ...] = ()
+    flaky: tuple[StepId, ...] = ()
 
 
-Event = Started | Output | Retried | Ended | JobEnded | BatchEnded
+Event = Started | Attached | Output | Retried | Ended | JobEnded | BatchEnded
 Reporter = Callable[[Event], None]

@@ -10,10 +10,20 @@ from engine.step import StepId
 Name = Literal["built", "cached", "failed", "skipped", "cancelled"]
 """An outcome by name, as events, the index and the totals have it. A job and a batch end as one of these too."""
 
-Cause = Literal["exit", "store", "sandbox", "network", "input"]
-"""Why a step failed: its command's exit status, or the kind of error that ended it.
+Cause = Literal["exit", "timeout", "silence", "memory", "network", "store", "sandbox", "input", "cancelled"]
+"""Why a step failed:
 
-"exit" makes the run's exit code 1, "input" 2, and the others, which are the machine's, 3.
+exit        its command's exit status, or the signal that killed it
+timeout     it took longer than it may
+silence     it printed nothing for longer than it may
+memory      the kernel killed it, or it gave up, for want of memory
+network     a registry or a server did not answer
+store       a snapshot could not be kept, or the disk is full
+sandbox     its world could not be set up
+input       what the user named is not there
+cancelled   the run was stopped
+
+The first four make the run's exit code 1, "input" 2, "network", "store" and "sandbox", the machine's, 3.
 """
 
 
@@ -36,16 +46,17 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It ran and failed (cause "exit"), or an error ended it.
+    """It ran and failed, or an error ended it.
 
-    `status` is the command's exit status, 128 + N where signal N killed it; it says nothing unless the
-    cause is "exit". `message` is the error's text, for people.
+    `status` is the command's exit status, 128 + N where signal N killed it, and None where it came to no end of its
+    own. `message` is what people are told beyond that. `transient`: it may pass by itself.
     """
 
-    status: int
+    status: int | None
     cause: Cause
     seconds: float
     message: str = ""
+    transient: bool = False
     name: ClassVar[Literal["failed"]] = "failed"
 
 

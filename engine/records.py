@@ -59,12 +59,11 @@ class Attempt:
                     step, number, started, seconds, "built", exit=0, bytes=size, peak_memory=peak_memory, log=log
                 )
             case Failed(status, cause, seconds, message):
-                status_if_run = status if cause == "exit" else None
-                return cls(step, number, started, seconds, "failed", status_if_run, cause, message, log=log)
+                return cls(step, number, started, seconds, "failed", status, cause, message, log=log)
             case Skipped(because):
                 return cls(step, number, started, 0.0, "skipped", message=because)
             case Cancelled():
-                return cls(step, number, started, 0.0, "cancelled", log=log)
+                return cls(step, number, started, 0.0, "cancelled", cause="cancelled", log=log)
             case _:
                 return cls(step, number, started, 0.0, "cached")
 
@@ -104,6 +103,18 @@ class Batch:
     steps: int
     command: str
     totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Flaky:
+    """A step that has failed by itself and has passed: how often each, by which causes, and when it last ran."""
+
+    step: StepId
+    op: str
+    failed: int
+    built: int
+    causes: str
+    last: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
-from engine.events import BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
-from engine.outcome import Failed, Skipped
+from engine.events import Attached, BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
+from engine.outcome import Cancelled, Failed, Skipped
 from engine.step import SHORT, counted
 
 if TYPE_CHECKING:
     from engine.dag import Dag
+
+
+SHOWN = 20
+"""How many causes or flaky steps the end of a run lists."""
 
 
 def say(text: str) -> None:
@@ -59,8 +63,10 @@ class Plain:
                 self._line(f"run     {id[:SHORT]} {self._dag[id].op}")
             case Output(id=id, data=data):
                 self._output(id, data)
-            case Retried(id=id, attempt=attempt, message=message):
-                self._line(f"retry   {id[:SHORT]} try {attempt} failed: {message}")
+            case Attached(id=id):
+                self._line(f"attach  {id[:SHORT]} {self._dag[id].op}: another process makes it")
+            case Retried(id=id, attempt=attempt, failed=failed):
+                self._line(f"retry   {id[:SHORT]} try {attempt} failed: {told(failed)}")
             case Ended():
                 self._ended += 1
                 self._flush(event.id)
@@ -68,24 +74,37 @@ class Plain:
             case JobEnded(name=name, outcome=outcome, final=final):
                 self._line(f"job     {name}: {outcome} {final[:SHORT]}")
             case BatchEnded():
+                self._causes(event)
                 self._line(summary(event))
 
     def _end(self, event: Ended) -> None:
         op = self._dag[event.id].op
         short = event.id[:SHORT]
         match event.outcome:
-            case Failed(status=status, cause="exit"):
-                told = f"exit {status}"
+            case Failed() as failed:
                 log = f"; stepwood log {short}" if event.log else ""
-                self._line(f"failed  {short} {op}: {told} ({event.seconds:.1f} s){log}")
-            case Failed(message=message):
-                self._line(f"failed  {short} {op}: {message}")
+                took = f" ({event.seconds:.1f} s)" if event.attempts else ""
+                self._line(f"failed  {short} {op}: {told(failed)}{took}{log}")
             case Skipped(because=because):
                 self._line(f"skipped {short} {op}: {because[:SHORT]} failed")
             case outcome:
                 took = f" ({event.seconds:.1f} s)" if event.attempts else ""
                 if not (self._quiet and outcome.name == "cached"):
                     self._line(f"{outcome.name:7} {short} {op}{took}")
+
+    def _causes(self, event: BatchEnded) -> None:
+        """Why jobs failed, by the steps that failed, where that says more than one line above; and what is flaky."""
+        if len(self._dag.plans) > 1 and event.causes:
+            jobs, causes = counted(event.failed_jobs, "job"), counted(len(event.causes), "cause")
+            self._line(f"failed  {jobs}, {causes}:")
+            width = len(str(event.causes[0].jobs))
+            for cause in event.causes[:SHOWN]:
+                op = self._dag[cause.id].op
+                self._line(f"  {cause.jobs:{width}} × {cause.id[:SHORT]} {op}: {told(cause.failed)}")
+            if len(event.causes) > SHOWN:
+                self._line(f"  … and {len(event.causes) - SHOWN} more")
+        for id in event.flaky[:SHOWN]:
+            self._line(f"flaky   {id[:SHORT]} {self._dag[id].op}: it has failed before; stepwood ls --flaky")
 
     def _output(self, id: str, data: bytes) -> None:
         if not self._several:
@@ -133,7 +152,7 @@ class Terminal(Plain):
         with self._lock:
             self._erase()
             match event:
-                case Started(id=id):
+                case Started(id=id) | Attached(id=id):
                     self._running[id] = time.monotonic()
                 case Ended(id=id):
                     self._running.pop(id, None)
@@ -196,28 +215,46 @@ class Json:
                     self._decoders[id] = codecs.getincrementaldecoder("utf-8")("replace")
                 if text := self._decoders[id].decode(data):
                     self._emit("log", id=id, text=text)
-            case Retried(id=id, attempt=attempt, cause=cause, message=message):
-                self._emit("retry", id=id, attempt=attempt, cause=cause, message=message)
+            case Attached(id=id):
+                self._emit("attach", id=id)
+            case Retried(id=id, attempt=attempt, failed=failed, log=log):
+                said = {"exit": failed.status, "message": failed.message, "log": log}
+                self._emit("retry", id=id, attempt=attempt, cause=failed.cause, **said)
             case Ended(id=id, outcome=outcome, seconds=seconds, attempts=attempts, log=log):
                 if id in self._decoders and (text := self._decoders.pop(id).decode(b"", True)):
                     self._emit("log", id=id, text=text)
-                failed = outcome if isinstance(outcome, Failed) else None
+                failure = outcome if isinstance(outcome, Failed) else None
+                stopped = "cancelled" if isinstance(outcome, Cancelled) else None
                 self._emit(
                     "finish",
                     id=id,
                     outcome=outcome.name,
                     seconds=seconds,
                     attempts=attempts,
-                    exit=(failed.status if failed.cause == "exit" else None) if failed else _exit(outcome.name),
-                    cause=failed.cause if failed else None,
-                    message=failed.message if failed else None,
+                    exit=failure.status if failure else _exit(outcome.name),
+                    cause=failure.cause if failure else stopped,
+                    message=failure.message if failure else None,
                     because=outcome.because if isinstance(outcome, Skipped) else None,
                     log=log,
                 )
             case JobEnded(name=name, outcome=outcome, final=final):
                 self._emit("job", name=name, outcome=outcome, final=final)
             case BatchEnded(id=id, outcome=outcome, jobs=jobs, totals=totals, seconds=seconds):
-                self._emit("batch", id=id, outcome=outcome, jobs=jobs, seconds=seconds, totals=asdict(totals))
+                causes = [
+                    {"id": cause.id, "cause": cause.failed.cause, "exit": cause.failed.status, "jobs": cause.jobs}
+                    for cause in event.causes
+                ]
+                self._emit(
+                    "batch",
+                    id=id,
+                    outcome=outcome,
+                    jobs=jobs,
+                    seconds=seconds,
+                    totals=asdict(totals),
+                    failed_jobs=event.failed_jobs,
+                    causes=causes,
+                    flaky=list(event.flaky),
+                )
 
     def _emit(self, event: str, **fields: object) -> None:
         shown: Mapping[str, object] = {"event": event, "time": time.time(), **fields}
@@ -233,6 +270,15 @@ class Json:
 
 def _exit(outcome: str) -> int | None:
     return 0 if outcome == "built" else None
+
+
+def told(failed: Failed) -> str:
+    """A failure in a few words: `exit 2`, `network, exit 100`, or what ended the step."""
+    if failed.status is None:
+        return failed.message or failed.cause
+    cause = [] if failed.cause == "exit" else [str(failed.cause)]
+    message = [failed.message] if failed.message else []
+    return ", ".join([*cause, f"exit {failed.status}", *message])
 
 
 def summary(event: BatchEnded) -> str:

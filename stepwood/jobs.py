@@ -34,6 +34,14 @@ class Choice:
 EVERYTHING = Choice()
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The jobs that are wanted, and whether one of the files is a workflow."""
+
+    jobs: Sequence[Job]
+    workflow: bool
+
+
 def shown(file: str) -> str:
     """A FILE as messages name it."""
     return "<stdin>" if file == STDIN else file
@@ -62,8 +70,9 @@ def expanded(source: Source, workflow: Workflow, values: Mapping[str, str], *, l
     return expand(source, workflow, parser.parse_any, included, values, lenient=lenient)
 
 
-def jobs(files: Sequence[str], choice: Choice = EVERYTHING) -> list[Job]:
+def jobs(files: Sequence[str], choice: Choice = EVERYTHING) -> Asked:
     """The jobs of all files, in order; each distinct text is parsed once."""
+    workflow = False
     known: dict[str, Spec] = {}
     names = dict(zip(files, _names(files), strict=True))
     found: list[tuple[Job, Mapping[str, str]]] = []
@@ -75,6 +84,7 @@ def jobs(files: Sequence[str], choice: Choice = EVERYTHING) -> list[Job]:
             known[source.text] = what
             found.append((Job(names[file], Body(what, source)), {}))
             continue
+        workflow = True
         of = expanded(source, what, choice.values)
         params |= dict.fromkeys(of.params)
         found += [(Job(job.name, job.body, of.builds, job.priority), job.labels) for job in of.jobs]
@@ -82,7 +92,7 @@ def jobs(files: Sequence[str], choice: Choice = EVERYTHING) -> list[Job]:
     for name, count in Counter(job.name for job, _ in found).items():
         if count > 1:
             raise InputError(f'{count} of these files have a job called "{name}"', hint="run them apart, or rename one")
-    return _chosen(found, choice.only)
+    return Asked(_chosen(found, choice.only), workflow)
 
 
 def _check_values(values: Iterable[str], params: Iterable[str]) -> None:

@@ -39,7 +39,8 @@ class Outside:
         if self._settings.pull == "never" and not local:
             raise InputError(f"{base} ({url}) has never been pulled", hint="run with `--pull missing` once")
 
-        def again(number: int, error: MachineError) -> None:
+        def again(number: int, error: Base | MachineError) -> None:
+            assert isinstance(error, MachineError)
             say(f"{base}: {error.message}; trying again ({number + 1})")
 
         taken = retrying(lambda _: bases.pin(url, self._hashes), again, Event())

@@ -38,6 +38,15 @@ class Log:
         while data := os.read(pipe, CHUNK):
             self.write(data)
 
+    def tail(self, size: int) -> bytes:
+        """The last `size` bytes so far; nothing where they cannot be read."""
+        try:
+            with open(self._folder / self._name, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+                return file.read(size)
+        except OSError:
+            return b""
+
     def close(self) -> None:
         if self._file is not None:
             self._file.close()

@@ -19,11 +19,15 @@ from dataclasses import dataclass, field
 
 from engine import digest
 from engine.dag import Dag
-from engine.events import BatchEnded, Ended, JobEnded, Output, Reporter, Retried, Started
+from engine.events import Attached, BatchEnded, Ended, JobEnded, Output, Reporter, Retried, RootCause, Started
+from engine.executor.causes import TRANSIENT
+from engine.executor.elsewhere import Elsewhere, follow
 from engine.executor.task import Done, is_there, work
+from engine.executor.watch import GRACE
 from engine.executor.worker import Worker
+from engine.failures import known_failures
 from engine.index import Index
-from engine.outcome import Cached, Cancelled, Cause, Failed, Name
+from engine.outcome import Built, Cached, Cancelled, Failed, Name, Outcome
 from engine.records import Attempt, Totals
 from engine.scheduler import Scheduler
 from engine.step import StepId
@@ -31,8 +35,6 @@ from system.errors import InputError, Interrupted, MachineError
 
 _LOG = logging.getLogger(__name__)
 """What only `--debug` shows."""
-GRACE = 5.0
-"""Seconds between TERM and KILL."""
 SYNC = 60.0
 """Seconds after which what was committed is made to survive a loss of power, besides at the end."""
 ELSEWHERE = 0.2
@@ -45,7 +47,8 @@ class Options:
 
     workers: int
     fail_fast: bool = False
-    retry_failed: bool = True
+    failures_for: float | None = None
+    """Seconds for which a command that failed is known to fail, and not run again; None: it is run again at once."""
     replay: bool = True
     """Give out the logs of cached steps too."""
     command: str = ""
@@ -95,10 +98,10 @@ class Loop:
         self._killed_at: float | None = None
         self._looked_at = 0.0
         self._synced_at = time.monotonic()
-        self._elsewhere: dict[StepId, bool] = {}
-        """Steps that another process is making; whether its claim was given up at the last look."""
+        self._elsewhere: dict[StepId, Elsewhere] = {}
+        """Steps that another process is making."""
         self._jobs = _Jobs()
-        self._causes: set[Cause] = set()
+        self._failures: dict[StepId, Failed] = {}
         self._began = time.time()
         self._batch = ""
         self._known: Mapping[StepId, Failed] = {}
@@ -111,7 +114,7 @@ class Loop:
         cached = {step.id for step in self._dag if step.id in present}
         todo = [step.id for step in self._dag if step.id not in cached]
         self._scheduler = Scheduler(self._dag, cached, self._index.durations(todo))
-        self._known = {} if self._options.retry_failed else self._known_failures(todo)
+        self._known = known_failures(self._index, todo, self._options.failures_for, self._began)
         self._register()
         gc.freeze()  # plans and DAG stay; the collector need not walk them again and again
         with self._signals(), ThreadPoolExecutor(max(1, self._options.workers), "step") as threads:
@@ -127,7 +130,7 @@ class Loop:
                 self._worker.helper.close()
                 raise
         summary = self._finish(time.monotonic() - begun, built=len(todo) > 0)
-        self._report(BatchEnded(self._batch, summary.outcome, len(self._dag.plans), summary.totals, summary.seconds))
+        self._report(self._batch_ended(summary))
         return summary
 
     # --- starting
@@ -145,14 +148,6 @@ class Loop:
             self._jobs.outcome[plan.name] = "cached"
             self._jobs.final[plan.name] = plan.final
             self._jobs.row[plan.name] = row
-
-    def _known_failures(self, ids: list[StepId]) -> dict[StepId, Failed]:
-        failures = self._index.failures(ids)
-        return {
-            id: Failed(attempt.exit or 1, "exit", attempt.seconds, "failed before; `--retry-failed` runs it again")
-            for id, attempt in failures.items()
-            if attempt.cause == "exit"
-        }
 
     def _start(self) -> None:
         while self._scheduler.running - len(self._elsewhere) < self._options.workers:
@@ -183,14 +178,14 @@ class Loop:
     def _handle(self, message: _Message | None) -> None:
         match message:
             case Done(id=id, outcome=None):
-                self._elsewhere[id] = False
+                self._elsewhere[id] = Elsewhere(id)
+                self._report(Attached(id))
             case Done():
                 self._ended(message)
             case _Stop():
                 self._stop()
-            case Retried(id=id):
-                failed = Failed(1, message.cause, 0.0, message.message)
-                self._record([Attempt.of(id, failed, started=time.time(), number=message.attempt)])
+            case Retried(id, attempt, failed, started, log):
+                self._record([Attempt.of(id, failed, started=started, number=attempt, log=log)])
                 self._report(message)
             case Started() | Output():
                 self._report(message)
@@ -202,29 +197,36 @@ class Loop:
         if self._killed_at is not None and time.monotonic() >= self._killed_at:
             self._worker.helper.close()
             self._killed_at = float("inf")
+        if self._elsewhere:
+            follow(self._elsewhere.values(), self._worker.store.folder, self._report)
         for id in list(self._elsewhere):
-            if self._worker.stopping.is_set():
-                del self._elsewhere[id]
-                self._ended(Done(id, Cancelled(), time.time()))
-                continue
-            claim = self._worker.store.claim(id)
-            if claim is None:
-                self._elsewhere[id] = False
-                continue
-            with claim:
-                pass
-            last = self._index.latest_attempt(id)
-            if is_there(self._worker.store, id):
-                del self._elsewhere[id]
-                self._ended(Done(id, Cached(), time.time()))
-            elif last is not None and last.outcome == "failed" and last.started + last.seconds >= self._began:
-                del self._elsewhere[id]
-                self._ended(Done(id, Failed(last.exit or 1, last.cause or "exit", last.seconds, last.message)))
-            elif self._elsewhere[id]:
-                del self._elsewhere[id]
-                threading.Thread(target=self._work, args=(id,), daemon=True).start()
-            else:
-                self._elsewhere[id] = True  # a failure is recorded a moment after the claim is given up
+            outcome = self._elsewhere_ended(id)
+            if outcome is not None:
+                follow([self._elsewhere[id]], self._worker.store.folder, self._report, to_end=True)
+                self._elsewhere.pop(id).close()
+                self._ended(Done(id, outcome, time.time(), attempts=0))
+
+    def _elsewhere_ended(self, id: StepId) -> Outcome | None:
+        """How a step ended that another process was making; None while it makes it, or where it has gone away."""
+        if self._worker.stopping.is_set():
+            return Cancelled()
+        claim = self._worker.store.claim(id)
+        if claim is None:
+            self._elsewhere[id].given_up = False
+            return None
+        with claim:
+            pass
+        last = self._index.latest_attempt(id)
+        if is_there(self._worker.store, id):
+            return Cached()
+        if last is not None and last.outcome == "failed" and last.started + last.seconds >= self._began:
+            return Failed(last.exit, last.cause or "exit", last.seconds, last.message)
+        if self._elsewhere[id].given_up:  # whoever made it is gone: it is ours now
+            self._elsewhere.pop(id).close()
+            threading.Thread(target=self._work, args=(id,), daemon=True).start()
+        else:
+            self._elsewhere[id].given_up = True  # a failure is recorded a moment after the claim is given up
+        return None
 
     def _cached(self, id: StepId) -> None:
         if self._options.replay:
@@ -250,9 +252,11 @@ class Loop:
             self._start()  # before the telling and the writing down, which the next step need not wait for
         for id, outcome in ended:
             own = id == done.id
+            known = own and not done.attempts
             if isinstance(outcome, Failed):
-                self._causes.add(outcome.cause)
-            if not isinstance(outcome, Cached):
+                self._failures[id] = outcome
+            # What another run has recorded must not look younger than it is.
+            if not isinstance(outcome, Cached) and not (known and isinstance(outcome, Failed)):
                 number = done.attempts if own else 1
                 started = done.started if own else time.time()
                 rows.append(Attempt.of(id, outcome, started=started, number=number, log=done.log if own else None))
@@ -322,11 +326,27 @@ class Loop:
     def _exit_code(self) -> int:
         if self._stops:
             return Interrupted.exit_code
-        if "input" in self._causes:
+        causes = {failed.cause for failed in self._failures.values()}
+        if "input" in causes:
             return InputError.exit_code
-        if self._causes - {"exit"}:
+        if causes & TRANSIENT:
             return MachineError.exit_code
-        return 1 if self._causes else 0
+        return 1 if causes else 0
+
+    def _batch_ended(self, summary: Summary) -> BatchEnded:
+        dag, outcomes = self._dag, self._scheduler.outcomes
+        causes = [RootCause(id, failed, len(dag.jobs(id))) for id, failed in self._failures.items()]
+        built = [id for id, outcome in outcomes.items() if isinstance(outcome, Built)]
+        return BatchEnded(
+            self._batch,
+            summary.outcome,
+            len(dag.plans),
+            summary.totals,
+            summary.seconds,
+            len({job for id in self._failures for job in dag.jobs(id)}),
+            tuple(sorted(causes, key=lambda cause: -cause.jobs)),
+            tuple(self._index.failed_before(built)),
+        )
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -8,20 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.events import Output, Retried, Started
+from engine.executor import causes
 from engine.executor.retry import retrying
-from engine.executor.worker import Worker
+from engine.executor.worker import Attempted, Worker
 from engine.outcome import Cached, Cancelled, Cause, Failed, Outcome
 from engine.step import Step, StepId
 from stores.store import Store
-from system.errors import (
-    InputError,
-    Interrupted,
-    MachineError,
-    OutOfSpace,
-    RegistryError,
-    StepwoodError,
-    StoreError,
-)
+from system.errors import Interrupted, MachineError, StepwoodError
 
 _LOG = logging.getLogger(__name__)
 """What only `--debug` shows: where an error came from."""
@@ -47,18 +40,22 @@ def work(worker: Worker, step: Step, tell: Tell) -> None:
     tries = 1
     started, begun = time.time(), time.monotonic()
 
-    def attempt(number: int) -> Done:
+    def attempt(number: int) -> Attempted:
         nonlocal tries
         tries = number
-        done = worker.attempt(step, number, lambda data: tell(Output(step.id, data)))
-        return Done(step.id, done.outcome, done.started, time.monotonic() - begun, number, done.log)
+        return worker.attempt(step, number, lambda data: tell(Output(step.id, data)))
 
-    def again(number: int, error: MachineError) -> None:
-        tell(Retried(step.id, number, cause_of(error), error.message))
+    def again(number: int, what: Attempted | MachineError) -> None:
+        assert isinstance(what, Attempted) and isinstance(what.outcome, Failed)
+        tell(Retried(step.id, number, what.outcome, what.started, what.log))
+
+    def done(outcome: Outcome, log: str | None = None, began: float = started) -> Done:
+        if worker.stopping.is_set() and isinstance(outcome, Failed):
+            outcome = Cancelled()
+        return Done(step.id, outcome, began, time.monotonic() - begun, tries, log)
 
     def failed(cause: Cause, text: str) -> Done:
-        seconds = time.monotonic() - begun
-        return Done(step.id, Failed(1, cause, seconds, text), started, seconds, tries)
+        return done(Failed(None, cause, time.monotonic() - begun, text))
 
     try:
         claim = worker.store.claim(step.id)
@@ -70,18 +67,21 @@ def work(worker: Worker, step: Step, tell: Tell) -> None:
                 tell(Done(step.id, Cached(), started))
                 return
             tell(Started(step.id))
-            done = retrying(attempt, again, worker.stopping)
+            last = retrying(attempt, again, worker.stopping, tries=step.policy.attempts, transient=_transient)
+        ended = done(last.outcome, last.log, last.started)
     except Interrupted:
-        done = Done(step.id, Cancelled(), started, time.monotonic() - begun, tries)
+        ended = done(Cancelled())
     except StepwoodError as error:
         _LOG.debug("%s", step.op, exc_info=error)
-        done = failed(cause_of(error), str(error))
+        ended = failed(causes.of_error(error), str(error))
     except Exception as error:
         _LOG.debug("%s", step.op, exc_info=error)
-        done = failed("sandbox", f"{type(error).__name__}: {error} (a fault of Stepwood; `--debug` shows where)")
-    if worker.stopping.is_set() and isinstance(done.outcome, Failed):
-        done = Done(step.id, Cancelled(), started, done.seconds, tries, done.log)
-    tell(done)
+        ended = failed("sandbox", f"{type(error).__name__}: {error} (a fault of Stepwood; `--debug` shows where)")
+    tell(ended)
+
+
+def _transient(attempted: Attempted) -> bool:
+    return isinstance(attempted.outcome, Failed) and attempted.outcome.transient
 
 
 def is_there(store: Store, id: StepId) -> bool:
@@ -91,16 +91,3 @@ def is_there(store: Store, id: StepId) -> bool:
     except KeyError:
         return False
     return True
-
-
-def cause_of(error: StepwoodError) -> Cause:
-    """The kind of an error that ended a step."""
-    match error:
-        case InputError():
-            return "input"
-        case RegistryError():
-            return "network"
-        case StoreError() | OutOfSpace():
-            return "store"
-        case _:
-            return "sandbox"

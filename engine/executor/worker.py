@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -12,17 +13,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine import digest
-from engine.executor import copy
+from engine.executor import causes, copy
+from engine.executor.causes import OomKills
 from engine.executor.logs import CHUNK, Log
+from engine.executor.watch import Overrun, watch
 from engine.outcome import Built, Failed
 from engine.records import Attempt, to_meta
-from engine.step import Base, Copy, FromStep, Ids, Run, Step, User
+from engine.step import Base, Copy, FromStep, Ids, Policy, Run, Step, User
 from sandboxes.sandbox import Command, Sandbox
 from stores.store import Draft, Store
 from system import launch
 from system.errors import InputError, MachineError
 from system.helper.client import Helper
 from system.launch import Call, Data, Launch, Mount, Root
+
+_LOG = logging.getLogger(__name__)
+"""What only `--debug` shows: where an error came from."""
 
 Fetch = Callable[[Base, Root, Path, Helper, int], None]
 """Fill an empty root with a pinned base: base, root, a scratch folder, the helper, where its output goes."""
@@ -47,37 +53,58 @@ class Worker:
     fetch: Fetch
     secrets: Mapping[str, bytes]
     keep_failed: bool = False
+    oom: OomKills = field(default_factory=OomKills)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the run is to end: whatever waits for another step then gives up, with `Interrupted`."""
 
     def attempt(self, step: Step, number: int, listener: Callable[[bytes], object]) -> Attempted:
-        """One try, from a fresh draft.
+        """One try, from a fresh draft. What ended it is in the log too.
 
-        Raises `MachineError` or `InputError` for what is not the command's own failure.
+        Raises `Interrupted`, and what is no `MachineError` or `InputError`.
         """
         log = Log(self.store.folder, f"{step.id}.{uuid.uuid4().hex[:8]}", listener)
         started, begun = time.time(), time.monotonic()
         try:
             with self.store.draft(step.id, step.inputs) as draft:
-                ended = self._fill(step, draft, log)
+                ended, overrun = self._fill(step, draft, log)
                 seconds = time.monotonic() - begun
-                if ended.status:
-                    if self.keep_failed:
+                if ended.status or overrun:
+                    failed = self._failed(step, ended.status, overrun, seconds, log)
+                    if self.keep_failed and not failed.transient:
                         draft.keep()
-                    return Attempted(Failed(ended.status, "exit", seconds), log.path, started)
+                    return Attempted(failed, log.path, started)
                 built = Built(seconds, None, ended.peak_memory)
                 row = Attempt.of(step.id, built, started=started, number=number, log=log.path)
                 draft.commit(to_meta(step, digest.fields(step.action), row))
                 size = self.store.meta(step.id).get("bytes")
                 return Attempted(replace(built, bytes=size if isinstance(size, int) else None), log.path, started)
         except (InputError, MachineError) as error:
+            _LOG.debug("%s", step.op, exc_info=error)
             with suppress(MachineError):  # a full disk takes no log either
                 log.write(f"stepwood: {error}\n".encode(errors="surrogateescape"))
-            raise
+            failed = Failed(None, causes.of_error(error), time.monotonic() - begun, str(error), error.transient)
+            return Attempted(failed, log.path, started)
         finally:
             log.close()
 
-    def _fill(self, step: Step, draft: Draft, log: Log) -> launch.Exit:
+    def _failed(self, step: Step, status: int, overrun: Overrun | None, seconds: float, log: Log) -> Failed:
+        """What a command's end means, and whether it may pass by itself."""
+        policy, end = step.policy, log.tail(causes.TAIL)
+        asked = causes.asks_again(policy, status, end)
+        match overrun:
+            case "timeout":
+                message = f"stopped after {policy.timeout:g} s, the time it has"
+                log.write(f"stepwood: {message}\n".encode())
+                return Failed(None, overrun, seconds, message, asked)
+            case "silence":
+                message = f"stopped after {policy.silence:g} s without output"
+                log.write(f"stepwood: {message}\n".encode())
+                return Failed(None, overrun, seconds, message, asked)
+        network = isinstance(step.action, Run) and "host" in step.action.network
+        cause = causes.of_exit(status, end, network=network, out_of_memory=self.oom.rose())
+        return Failed(status, cause, seconds, transient=asked or cause in causes.TRANSIENT)
+
+    def _fill(self, step: Step, draft: Draft, log: Log) -> tuple[launch.Exit, Overrun | None]:
         match step.action:
             case Base() as base:
                 draft.scratch.mkdir()
@@ -89,10 +116,10 @@ class Worker:
                 with _piped(log) as output:
                     copy.copy(action, draft.root, view, owner, self.helper, output)
             case Run() as run:
-                return self._run(run, draft, log)
-        return launch.Exit(0, 0, 0.0)
+                return self._run(run, draft, log, step.policy)
+        return launch.Exit(0, 0, 0.0), None
 
-    def _run(self, run: Run, draft: Draft, log: Log) -> launch.Exit:
+    def _run(self, run: Run, draft: Draft, log: Log, policy: Policy) -> tuple[launch.Exit, Overrun | None]:
         user = self._resolve(run.user, self.store.view(run.input))
         secrets = [self._secret(secret.name, secret.target, user) for secret in run.secrets]
         with ExitStack() as held:
@@ -110,9 +137,9 @@ class Worker:
                 mounts=(*caches, *secrets),
             )
             how = self.sandbox.launch(command, draft.root, str(draft.scratch))
-            return self._start(how, log)
+            return self._start(how, log, policy)
 
-    def _start(self, how: Launch, log: Log) -> launch.Exit:
+    def _start(self, how: Launch, log: Log, policy: Policy) -> tuple[launch.Exit, Overrun | None]:
         reader, writer = os.pipe()
         try:
             started = self.helper.start(how, None, writer, writer)
@@ -120,8 +147,7 @@ class Worker:
             os.close(writer)
         try:
             self.store.prepare()
-            log.drain(reader)
-            return started.wait()
+            return watch(started, reader, log, policy)
         finally:
             started.close()
             os.close(reader)

@@ -13,7 +13,10 @@ import click
 
 from engine.dag import Dag
 from engine.executor.loop import Loop, Options
-from engine.step import Run
+from engine.step import Policy, Run
+from grammar.builder import exit_status, pattern
+from grammar.lexer import Token
+from grammar.place import PlacedError
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
@@ -31,7 +34,15 @@ from system.errors import InputError
 @click.option("-j", "workers", type=click.IntRange(1), default=None, help="Steps at once; default the number of cores.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the logs of cached steps.")
 @click.option("--keep-going/--fail-fast", default=True, help="Whether other jobs go on after a failure.")
-@click.option("--retry-failed/--no-retry-failed", default=True, help="Whether known failures run again.")
+@options.failures
+@click.option(
+    "--retry",
+    multiple=True,
+    metavar="EXIT|PATTERN",
+    help="Try a command again that fails with this status, or prints this.",
+)
+@click.option("--timeout", metavar="DUR", help="How long a run may take where it says nothing else: 90s, 30m, 2h.")
+@click.option("--silence", metavar="DUR", help="How long a run may print nothing where it says nothing else.")
 @click.option("--keep-failed", is_flag=True, help="Set the tree of a failed step aside in the store's failed/ folder.")
 @click.option("--secret", "secrets", multiple=True, metavar="ID=FILE", help="The value of a secret.")
 @click.option("--json", "as_json", is_flag=True, help="One event a line on standard output.")
@@ -40,7 +51,9 @@ def build(
     workers: int | None,
     quiet: bool,
     keep_going: bool,
-    retry_failed: bool,
+    retry: tuple[str, ...],
+    timeout: str | None,
+    silence: str | None,
     keep_failed: bool,
     secrets: tuple[str, ...],
     as_json: bool,
@@ -48,18 +61,19 @@ def build(
     **shared: Any,
 ) -> int:
     """Run the jobs of specs: each distinct step once, steps that do not need each other side by side."""
-    choice = options.chosen(shared)
+    asked = jobs(files, options.chosen(shared))
+    known_for = options.known_for(shared, asked.workflow)
+    policy = _policy(retry, timeout, silence)
     chosen = settings(config, shared)
-    asked = jobs(files, choice)
     values = _secrets(secrets)
     with wire.workshop(chosen, values, keep_failed=keep_failed) as shop:
-        dag = planned(asked, chosen, shop.index)
+        dag = planned(asked.jobs, chosen, shop.index, policy)
         _all_given(dag, values)
         reporter = Json(dag) if as_json else Terminal(dag, quiet=quiet) if on_terminal() else Plain(dag, quiet=quiet)
         going = Options(
             workers=workers or os.cpu_count() or 1,
             fail_fast=not keep_going,
-            retry_failed=retry_failed,
+            failures_for=known_for,
             replay=not quiet,
             command=shlex.join(["stepwood", *sys.argv[1:]]),
         )
@@ -67,6 +81,27 @@ def build(
             return Loop(dag, shop.worker, shop.index, reporter, going).run().exit_code
         finally:
             reporter.close()
+
+
+def _policy(retry: tuple[str, ...], timeout: str | None, silence: str | None) -> Policy:
+    """What holds for runs that say nothing else."""
+    exits: set[int] = set()
+    patterns = []
+    try:
+        for rule in retry:
+            token = Token("ATOM", rule, 1, 1)
+            if rule.isdecimal():
+                exits.add(exit_status(token))
+            else:
+                patterns.append(pattern(token))
+    except PlacedError as error:
+        raise InputError(f"--retry: {error.message}") from None
+    return Policy(
+        None if timeout is None else options.seconds("--timeout", timeout),
+        None if silence is None else options.seconds("--silence", silence),
+        exits=frozenset(exits),
+        logs=tuple(patterns),
+    )
 
 
 def _secrets(pairs: tuple[str, ...]) -> dict[str, bytes]:

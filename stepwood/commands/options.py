@@ -8,9 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
+from grammar.builder import duration
+from grammar.lexer import Token
+from grammar.place import PlacedError
 from stepwood.jobs import Choice
 from system.errors import InputError
 
+REMEMBERED = 7 * 86400.0
+"""Seconds for which a failure is known where nothing else is said."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 files = click.argument("files", nargs=-1, required=True, metavar="FILE…")
@@ -59,6 +64,35 @@ def choice(command: F) -> F:
         help="Only jobs with this label (or matrix value), or with such a name; several add up.",
     )(command)
     return values(command)
+
+
+def failures(command: F) -> F:
+    """--failures-for and --retry-failed; `known_for` reads them."""
+    command = click.option(
+        "--failures-for",
+        metavar="DUR",
+        help="How long a failed command is not run again: 30m, 2h, 7d; default 7d with a workflow, else not at all.",
+    )(command)
+    return click.option(
+        "--retry-failed/--no-retry-failed", default=None, help="Whether commands that are known to fail run again."
+    )(command)
+
+
+def known_for(shared: dict[str, Any], workflow: bool) -> float | None:
+    """Takes them out of a command's options: the seconds for which a failure is known, None where it is not."""
+    again, text = shared.pop("retry_failed"), shared.pop("failures_for")
+    age = REMEMBERED if text is None else seconds("--failures-for", text)
+    if again or (again is None and text is None and not workflow):
+        return None
+    return age
+
+
+def seconds(option: str, text: str) -> float:
+    """A duration of the command line."""
+    try:
+        return duration(Token("ATOM", text, 1, 1))
+    except PlacedError as error:
+        raise InputError(f"{option}: {error.message}", hint=error.hint) from None
 
 
 def given(shared: dict[str, Any]) -> dict[str, str]:

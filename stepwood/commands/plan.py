@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from engine import render
+from engine.failures import known_failures
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
@@ -25,27 +27,23 @@ from system.errors import InputError
 @options.world
 @click.option("--format", "form", default="text", metavar="text|json", help="How to show the plan.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Write to a file.")
-@click.option("--retry-failed/--no-retry-failed", default=True, help="Whether known failures would run again.")
-def plan(
-    files: tuple[str, ...], form: str, output: Path | None, retry_failed: bool, config: Path | None, **shared: Any
-) -> None:
+@options.failures
+def plan(files: tuple[str, ...], form: str, output: Path | None, config: Path | None, **shared: Any) -> None:
     """Show what a build would run, what is cached, what it would cost."""
     if form not in ("text", "json"):
         raise InputError(f'format "{form}" is not supported yet', hint="there are text and json")
-    choice = options.chosen(shared)
+    asked = jobs(files, options.chosen(shared))
+    known_for = options.known_for(shared, asked.workflow)
     chosen = settings(config, shared)
-    asked = jobs(files, choice)
     store = wire.store(chosen)
     with ExitStack() as held:
         index = wire.index(store)
         if index is not None:
             held.enter_context(index)
-        dag = planned(asked, chosen, index)
+        dag = planned(asked.jobs, chosen, index)
         ids = [step.id for step in dag]
         present = store.ids()
-        failed: set[str] = set()
-        if index is not None and not retry_failed:
-            failed = {id for id, attempt in index.failures(ids).items() if attempt.cause == "exit"}
+        failed = set() if index is None else set(known_failures(index, ids, known_for, time.time()))
         seconds = {} if index is None else index.durations(ids)
         prospect = render.Prospect(dag, {id for id in ids if id in present}, failed, seconds)
         text = json.dumps(render.as_json(prospect)) + "\n" if form == "json" else render.as_text(prospect)

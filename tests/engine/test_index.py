@@ -354,9 +354,9 @@ class TestAttempts:
         (Built(1.5, bytes=None, peak_memory=7), ("built", 0, None, "", 1.5)),
         (Cached(), ("cached", None, None, "", 0.0)),
         (Failed(2, "exit", 0.5), ("failed", 2, "exit", "", 0.5)),
-        (Failed(0, "store", 0.5, "no layer"), ("failed", None, "store", "no layer", 0.5)),
+        (Failed(None, "store", 0.5, "no layer"), ("failed", None, "store", "no layer", 0.5)),
         (Skipped(digest("broken")), ("skipped", None, None, digest("broken"), 0.0)),
-        (Cancelled(), ("cancelled", None, None, "", 0.0)),
+        (Cancelled(), ("cancelled", None, "cancelled", "", 0.0)),
     )
 
     @pytest.mark.parametrize(("outcome", "row"), OUTCOMES)
