@@ -1,35 +1,35 @@
-"""The index's database: opening, migrating, transactions, and errors in the user's words.
+"""A database in SQLite: opening, migrating, transactions, and errors in the user's words.
 
-It is the one door of sqlite-utils, and `engine.index` is its one user.
+It is the one door of sqlite-utils; its users are `engine.index` and `engine.logbook`.
 """
 
 from __future__ import annotations
 
 import errno
 import sqlite3
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.records import plain, text
-from engine.schema import MIGRATIONS
+from engine.schema import INDEX, Schema
 from system.errors import OutOfSpace, StepwoodError, StoreBusy, StoreError
 
 SUFFIXES = ("", "-wal", "-shm")
 """Of the files that make a database: itself, its write-ahead log, and that log's index."""
-REBUILD = "to make it anew from the store: stepwood fsck --rebuild-index"
 
 
 class Database:
     """An open database in today's format, for the thread that opened it."""
 
-    def __init__(self, path: Path, mode: Literal["rw", "rwc"], timeout: float) -> None:
+    def __init__(self, path: Path, mode: Literal["rw", "rwc"], timeout: float, schema: Schema = INDEX) -> None:
         """`mode` is SQLite's: "rwc" makes the file where there is none. `timeout` is in seconds."""
-        self._path = path
-        with explained(path):
+        self._path, self._schema = path, schema
+        with self._explained():
             url = f"{path.absolute().as_uri()}?mode={mode}"
             self._connection = sqlite3.connect(url, uri=True, timeout=timeout, isolation_level=None)
             try:
@@ -42,8 +42,11 @@ class Database:
                 raise
 
     def close(self) -> None:
-        with explained(self._path):
+        with self._explained():
             self._connection.close()
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(self._path, self._schema)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -52,11 +55,11 @@ class Database:
         if not outermost:
             yield
             return
-        with explained(self._path):
+        with self._explained():
             run("BEGIN IMMEDIATE")  # a deferred one that reads and then writes fails instead of waiting
         try:
             yield
-            with explained(self._path):
+            with self._explained():
                 run("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # SQLite has ended it where the disk is full
@@ -65,12 +68,12 @@ class Database:
 
     def write(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Run `sql` once for each row."""
-        with self.transaction(), explained(self._path):
+        with self.transaction(), self._explained():
             self._connection.executemany(sql, rows)
 
     def rows(self, sql: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows at once: a cursor left open would keep SQLite from folding its log into the database."""
-        with explained(self._path):
+        with self._explained():
             return [tuple(map(plain, row)) for row in self._connection.execute(sql, arguments).fetchall()]
 
     def column(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
@@ -85,30 +88,31 @@ class Database:
 
     def _migrate(self) -> None:
         """Apply the migrations that this database lacks."""
+        schema = self._schema
         tables = set(self.column("SELECT name FROM sqlite_master WHERE type = 'table'"))
         applied = set()
         if "_sqlite_migrations" in tables:
-            sql = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'stepwood'"
-            applied = set(self.column(sql))
+            sql = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
+            applied = set(self.column(sql, (schema.name,)))
         elif tables:
-            raise StoreError(f"{self._path} is a database, but not an index of Stepwood", hint=REBUILD)
-        known = {name for name, _ in MIGRATIONS}
+            raise StoreError(f"{self._path} is a database, but not an {schema.title} of Stepwood", hint=schema.hint)
+        known = {name for name, _ in schema.migrations}
         if not applied <= known:
             raise StoreError(
-                f"the index {self._path} was written by a newer version of Stepwood",
-                hint=f"use that version; or, {REBUILD}",
+                f"the {schema.title} {self._path} was written by a newer version of Stepwood",
+                hint=f"use that version; or, {schema.hint}",
             )
         if applied < known:
             with self.transaction():  # of two processes that get here at once, the second finds it done
-                _apply_migrations(self._connection)
+                _apply_migrations(self._connection, schema)
 
 
-def _apply_migrations(connection: sqlite3.Connection) -> None:
-    # It takes 45 ms to import, and only an index that is new or old needs it.
+def _apply_migrations(connection: sqlite3.Connection, schema: Schema) -> None:
+    # It takes 45 ms to import, and only a database that is new or old needs it.
     import sqlite_utils
 
-    migrations = sqlite_utils.Migrations("stepwood")
-    for name, sql in MIGRATIONS:
+    migrations = sqlite_utils.Migrations(schema.name)
+    for name, sql in schema.migrations:
 
         def migrate(database: sqlite_utils.Database, sql: str = sql) -> None:
             database.executescript(sql)
@@ -150,28 +154,32 @@ def replace(path: Path, fresh: Path, kept: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path, schema: Schema = INDEX) -> Iterator[None]:
     """Turn what SQLite and the file system say about `path` into an error for the user."""
     try:
         yield
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
         raise  # a mistake of ours, not of the file
     except sqlite3.DatabaseError as error:
-        raise _explanation(path, error) from error
+        raise _explanation(path, schema, error) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace(f"no room for the index {path}") from error
-        raise StoreError(f"the index {path} cannot be used: {error.strerror}") from error
+            raise OutOfSpace(f"no room for the {schema.title} {path}") from error
+        raise StoreError(f"the {schema.title} {path} cannot be used: {error.strerror}") from error
 
 
-def _explanation(path: Path, error: sqlite3.DatabaseError) -> StepwoodError:
+def _explanation(path: Path, schema: Schema, error: sqlite3.DatabaseError) -> StepwoodError:
+    subject = f"the {schema.title} {path}"
+    if str(error).startswith("no such module"):
+        hint = f"{sys.executable} needs an SQLite that has it, as those of Debian and python.org do"
+        return StoreError(f"{subject} cannot be used: SQLite has {error}", hint=hint)
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreBusy(f"the index {path} is in use by another process")
+            return StoreBusy(f"{subject} is in use by another process")
         case sqlite3.SQLITE_FULL:
-            return OutOfSpace(f"no room for the index {path}")
+            return OutOfSpace(f"no room for {subject}")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_IOERR:
             hint = "are the file and its folder there, and yours to write?"
-            return StoreError(f"the index {path} cannot be used: {error}", hint=hint)
+            return StoreError(f"{subject} cannot be used: {error}", hint=hint)
         case _:
-            return StoreError(f"the index {path} is damaged: {error}", hint=REBUILD)
+            return StoreError(f"{subject} is damaged: {error}", hint=schema.hint)

@@ -27,6 +27,7 @@ from engine.records import (
     Batch,
     Fields,
     FileStamp,
+    Flaky,
     Job,
     Pin,
     Record,
@@ -70,6 +71,12 @@ class Match:
 
     kind: Kind
     id: str
+
+
+Build = tuple[float, int | None]
+"""What one build of a step cost: seconds, and bytes of memory at its peak, None where that is not known."""
+OpBuild = tuple[float, int | None, str]
+"""The same, and the step's op."""
 
 
 class Index:
@@ -313,11 +320,43 @@ class Index:
             seconds[step].append(took)
         return {step: sorted(took)[(len(took) - 1) // 2] for step, took in seconds.items()}
 
+    def builds(self, ids: Iterable[StepId]) -> dict[StepId, list[Build]]:
+        """What each of `ids` took whenever it was built, the latest first; without those that never were."""
+        builds: defaultdict[StepId, list[Build]] = defaultdict(list)
+        sql = (
+            "SELECT step, seconds, peak_memory FROM attempts"
+            " WHERE outcome = 'built' AND outcome <> 'cached' AND step IN (?) ORDER BY id DESC"
+        )
+        for step, seconds, peak_memory in self._db.rows_in(sql, ids):
+            builds[step].append((seconds, peak_memory))
+        return dict(builds)
+
+    def latest_builds(self, limit: int) -> list[OpBuild]:
+        """What the latest builds of any steps cost, the latest first."""
+        sql = (
+            "SELECT seconds, peak_memory, op FROM attempts JOIN steps ON steps.id = attempts.step"
+            " WHERE outcome = 'built' ORDER BY attempts.id DESC LIMIT ?"
+        )
+        return self._db.rows(sql, (limit,))
+
     def failures(self, ids: Iterable[StepId]) -> dict[StepId, Attempt]:
         """The last attempt of each of `ids` that failed when it was last run to an end."""
         latest = "SELECT id FROM latest_results WHERE outcome = 'failed' AND step IN (?)"
         rows = self._db.rows_in(f"{ATTEMPTS} WHERE id IN ({latest})", ids)
         return {attempt.step: attempt for attempt in (Attempt(*row) for row in rows)}
+
+    def failed_before(self, ids: Iterable[StepId]) -> list[StepId]:
+        """Those of `ids` that failed once by themselves, in whatever batch."""
+        sql = (
+            "SELECT DISTINCT step FROM attempts WHERE outcome = 'failed' AND outcome <> 'cached'"
+            " AND cause NOT IN ('store', 'sandbox', 'input') AND step IN (?)"
+        )
+        return [step for (step,) in self._db.rows_in(sql, ids)]
+
+    def flaky(self, *, limit: int = 100) -> list[Flaky]:
+        """Steps that failed by themselves and passed with the same id, those that did so last first."""
+        sql = "SELECT step, op, failed, built, causes, last FROM flaky_steps ORDER BY last DESC LIMIT ?"
+        return [Flaky(*row) for row in self._db.rows(sql, (limit,))]
 
     def jobs(self, batch: str | None = None, *, limit: int = 100) -> list[Job]:
         """The jobs of one batch in their order, or of all, newest first."""
@@ -334,6 +373,31 @@ class Index:
     def batches(self, *, limit: int = 100) -> list[Batch]:
         """The newest batches, newest first."""
         return [_batch(*row) for row in self._db.rows(f"{BATCHES} ORDER BY started DESC, id DESC LIMIT ?", (limit,))]
+
+    def batch_before(self, batch: str) -> str | None:
+        """The latest batch before this one that ran the same jobs, by name; or else, that ran any of them."""
+        sql = """
+            SELECT batches.id FROM jobs AS mine JOIN jobs ON jobs.name = mine.name
+                JOIN batches ON batches.id = jobs.batch JOIN batches AS own ON own.id = mine.batch
+            WHERE own.id = ? AND (batches.started, batches.id) < (own.started, own.id) GROUP BY batches.id
+            ORDER BY count(*) = own.jobs AND count(*) = batches.jobs DESC, batches.started DESC, batches.id DESC LIMIT 1
+        """
+        for (id,) in self._db.rows(sql, (batch,)):
+            return str(id)
+        return None
+
+    def seconds_worked(self, batches: Iterable[str]) -> dict[str, float]:
+        """The seconds of all tries of each of `batches` together."""
+        sql = "SELECT batch, total(seconds) FROM attempts WHERE batch IN (?) GROUP BY batch"
+        return dict(self._db.rows_in(sql, batches))
+
+    def built(self, batch: str) -> list[tuple[StepId, str, float]]:
+        """The steps that a batch built: id, op, and the seconds that it took."""
+        sql = (
+            "SELECT steps.id, steps.op, attempts.seconds FROM attempts JOIN steps ON steps.id = attempts.step"
+            " WHERE attempts.batch = ? AND attempts.outcome = 'built' ORDER BY attempts.id"
+        )
+        return [(step, op, seconds) for step, op, seconds in self._db.rows(sql, (batch,))]
 
     def batch(self, id: str) -> Batch:
         for row in self._db.rows(f"{BATCHES} WHERE id = ?", (id,)):

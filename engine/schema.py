@@ -1,11 +1,13 @@
-"""The index's tables as SQL: an ordered list of migrations, each applied once to every index.
+"""The tables of Stepwood's databases as SQL: for each an ordered list of migrations, applied once each.
 
-An index that lacks the last ones is older and gets them when it is opened; never change or reorder what
+A database that lacks the last ones is older and gets them when it is opened; never change or reorder what
 has been released, append. Times are seconds since the epoch, durations seconds, sizes bytes. Text that
 is not UTF-8 is escaped, see `engine.records.text`.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 TABLES = """
 CREATE TABLE steps (
@@ -55,7 +57,7 @@ CREATE TABLE attempts (
     seconds REAL NOT NULL,
     exit INTEGER,                               -- NULL: no command ran to its end
     outcome TEXT NOT NULL,                      -- built, cached, failed, skipped or cancelled
-    cause TEXT,                                 -- of a failure: exit, store, sandbox, network or input
+    cause TEXT,                                 -- of a failure: exit, timeout, memory, ...
     message TEXT NOT NULL,
     bytes INTEGER,                              -- what the step added to the store
     peak_memory INTEGER,
@@ -114,5 +116,52 @@ LOOKUPS = """
 CREATE INDEX steps_by_op ON steps(op);          -- `why` looks for what a changed step has come from
 """
 
-MIGRATIONS: tuple[tuple[str, str], ...] = (("001_tables", TABLES), ("002_views", VIEWS), ("003_lookups", LOOKUPS))
+FLAKY = """
+CREATE VIEW flaky_steps AS
+    SELECT steps.id AS step, steps.op, sum(outcome = 'failed') AS failed, sum(outcome = 'built') AS built,
+        group_concat(DISTINCT CASE WHEN outcome = 'failed' THEN cause END) AS causes, max(attempts.started) AS last
+    FROM attempts JOIN steps ON steps.id = attempts.step
+    WHERE outcome <> 'cached'
+        AND (outcome = 'built' OR outcome = 'failed' AND cause NOT IN ('store', 'sandbox', 'input'))
+    GROUP BY steps.id HAVING failed > 0 AND built > 0;
+"""
+
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("001_tables", TABLES),
+    ("002_views", VIEWS),
+    ("003_lookups", LOOKUPS),
+    ("004_flaky", FLAKY),
+)
 """Name and SQL, oldest first."""
+
+# Without columns of its own (content='') the full-text table holds postings only: the text is in the logs. Words are
+# runs of letters and digits; what stands between them is looked for in the log that is found.
+LOG_TABLES = """
+CREATE TABLE logs (
+    id INTEGER PRIMARY KEY,                     -- the rowid in words
+    step TEXT NOT NULL,
+    path TEXT NOT NULL UNIQUE,                  -- from the store's folder, ending in .log, compressed or not
+    ended REAL NOT NULL,
+    bytes INTEGER NOT NULL                      -- as the step wrote it
+);
+CREATE TABLE sweeps (at REAL NOT NULL);         -- when the logs that killed builds left were last looked for
+CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, tokenize='unicode61 remove_diacritics 0');
+"""
+
+LOG_MIGRATIONS: tuple[tuple[str, str], ...] = (("001_logs", LOG_TABLES),)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a database holds, and what errors say of it: its title, and how to make it anew."""
+
+    name: str
+    title: str
+    migrations: tuple[tuple[str, str], ...]
+    hint: str
+
+
+INDEX = Schema("stepwood", "index", MIGRATIONS, "to make it anew from the store: stepwood fsck --rebuild-index")
+LOGS = Schema(
+    "stepwood-logs", "index of logs", LOG_MIGRATIONS, "to make it anew: remove it, and builds fill it from the logs"
+)

@@ -16,10 +16,10 @@ from system.errors import InputError, StepwoodError
 COMMANDS = {
     "check": "texts", "fmt": "texts", "dockerfile": "texts",
     "plan": "plan", "build": "build",
-    "why": "look", "log": "look", "ls": "look", "show": "look",
+    "why": "look", "log": "look", "ls": "look", "history": "history", "show": "look",
     "delete": "keep", "clean": "keep", "df": "keep", "fsck": "keep", "healthcheck": "keep",
 }  # fmt: skip
-LATER = ("dedup", "history", "shell", "diff", "export", "prune", "base", "report", "opam")
+LATER = ("dedup", "shell", "diff", "export", "prune", "base", "report", "opam")
 """Commands of the contract that no release has yet; they say so and exit with 2."""
 
 HELP = {
@@ -29,8 +29,9 @@ HELP = {
     "plan": "Show what a build would run, what is cached, what it would cost.",
     "build": "Run the jobs of specs.",
     "why": "Show what a step's id is made of, and how two differ.",
-    "log": "Print a step's log.",
+    "log": "Print a step's log, or search all logs.",
     "ls": "List batches and their jobs.",
+    "history": "List batches; show what changed from one to another.",
     "show": "Show a step, a job or a batch.",
     "delete": "Delete a snapshot and what was built on it.",
     "clean": "Delete every snapshot, cache and log.",

@@ -8,6 +8,7 @@
     claims            a lock on one byte for each step in the making
     caches/NAME/      current.json and the driver's versions
     failed/ID.N/      trees that were set aside
+    logs/ID.N.log     what each try said, once at rest compressed to .log.zst; logs.db to search them
 
 A driver says how a draft's root comes from its inputs, what to add to the metadata, and how to see a snapshot.
 """
@@ -18,6 +19,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import threading
 import time
 import uuid
@@ -37,6 +39,8 @@ from system.errors import StoreBusy, StoreError
 from system.launch import Folder, Layers, Root
 
 FORMAT = "2"
+SEARCH = ("logs.db", "logs.db-wal", "logs.db-shm")
+"""The full-text index of logs: `engine.logbook`."""
 PATIENCE = 10.0
 """Seconds to wait for a process that opens the store or deletes from it. A test may shorten it."""
 
@@ -240,7 +244,9 @@ class TreeStore:
             for id in ids:
                 if id not in present:
                     raise KeyError(id)
-            return self._remove(lineage.with_dependents(self._inputs(present), ids))
+            removed = self._remove(lineage.with_dependents(self._inputs(present), ids))
+            self._remove_logs(set(removed))
+            return removed
 
     def clean(self) -> int:
         if not self._snapshots.is_dir():
@@ -250,6 +256,8 @@ class TreeStore:
             for name in ("caches", "failed", "logs"):
                 disk.discard(self.folder / name)
                 os.mkdir(self.folder / name)
+            for name in SEARCH:
+                (self.folder / name).unlink(missing_ok=True)
             return count
 
     def ids_present(self) -> set[str]:
@@ -260,7 +268,8 @@ class TreeStore:
         for kind, folder in (("cache", "caches"), ("failed", "failed"), ("work", "work"), ("logs", "logs")):
             if (self.folder / folder).is_dir():
                 for entry in sorted(os.scandir(self.folder / folder), key=lambda entry: entry.name):
-                    parts.append(Usage(entry.name, kind, disk.usage(Path(entry.path))))
+                    parts.append(Usage(entry.name, kind, _bytes(Path(entry.path))))
+        parts += [Usage(name, "search", _bytes(path)) for name in SEARCH if (path := self.folder / name).exists()]
         return parts
 
     def sync(self) -> None:
@@ -342,6 +351,12 @@ class TreeStore:
                 inputs[id] = []
         return inputs
 
+    def _remove_logs(self, ids: Set[str]) -> None:
+        """The logs of these steps, compressed or not; their words stay in the full-text index, which finds no log."""
+        for name in os.listdir(self.folder / "logs"):
+            if name.partition(".")[0] in ids:
+                (self.folder / "logs" / name).unlink(missing_ok=True)
+
     def _remove(self, ids: set[str]) -> list[str]:
         """Dependents first, each gone from sight by one rename before its files go."""
         order = lineage.dependents_first(self._inputs(ids), ids)
@@ -357,6 +372,15 @@ def kind_of(folder: Path) -> str | None:
     """The kind of the store in a folder, None where there is none yet."""
     with disk.errors(f"cannot read the store {folder}"):
         return _first(folder / "driver")
+
+
+def _bytes(path: Path) -> int:
+    """What a file or a tree takes on disk; nothing where it is gone meanwhile."""
+    try:
+        info = os.lstat(path)
+    except FileNotFoundError:
+        return 0
+    return disk.usage(path) if stat.S_ISDIR(info.st_mode) else info.st_blocks * 512
 
 
 def _first(path: Path) -> str | None:

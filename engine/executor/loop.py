@@ -12,7 +12,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +27,8 @@ from engine.executor.watch import GRACE
 from engine.executor.worker import Worker
 from engine.failures import known_failures
 from engine.index import Index
+from engine.logbook import Logbook
+from engine.logtext import open_log
 from engine.outcome import Built, Cached, Cancelled, Failed, Name, Outcome
 from engine.records import Attempt, Totals
 from engine.scheduler import Scheduler
@@ -37,6 +39,8 @@ _LOG = logging.getLogger(__name__)
 """What only `--debug` shows."""
 SYNC = 60.0
 """Seconds after which what was committed is made to survive a loss of power, besides at the end."""
+PATIENCE, HURRY = 30.0, 1.0
+"""Seconds to wait at the end for what the logbook has still to write down; a later run does what is left."""
 ELSEWHERE = 0.2
 """Seconds between looks at a step that another process is making."""
 
@@ -63,6 +67,8 @@ class Summary:
     totals: Totals
     exit_code: int
     seconds: float
+    problems: Sequence[str] = ()
+    """What went wrong beside the steps, with their logs: for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class Loop:
         self._failures: dict[StepId, Failed] = {}
         self._began = time.time()
         self._batch = ""
+        self._logbook: Logbook | None = None
         self._known: Mapping[StepId, Failed] = {}
         self._submit: Callable[[StepId], object]
 
@@ -116,6 +123,8 @@ class Loop:
         self._scheduler = Scheduler(self._dag, cached, self._index.durations(todo))
         self._known = known_failures(self._index, todo, self._options.failures_for, self._began)
         self._register()
+        if todo:
+            self._logbook = Logbook(self._worker.store.folder)
         gc.freeze()  # plans and DAG stay; the collector need not walk them again and again
         with self._signals(), ThreadPoolExecutor(max(1, self._options.workers), "step") as threads:
             for step in self._dag:
@@ -128,6 +137,8 @@ class Loop:
                     self._handle(self._next())
             except BaseException:
                 self._worker.helper.close()
+                if self._logbook is not None:
+                    self._logbook.close(HURRY)
                 raise
         summary = self._finish(time.monotonic() - begun, built=len(todo) > 0)
         self._report(self._batch_ended(summary))
@@ -233,7 +244,8 @@ class Loop:
             log = self._worker.store.meta(id).get("log")
             if isinstance(log, str):
                 try:
-                    data = (self._worker.store.folder / log).read_bytes()
+                    with open_log(self._worker.store.folder, log) as file:
+                        data = file.read()
                 except OSError:
                     data = b""  # the log was pruned
                 if data:
@@ -313,15 +325,20 @@ class Loop:
     def _record(self, rows: list[Attempt]) -> None:
         if rows:
             self._index.record_attempts(self._batch, rows)
+        for row in rows:
+            if row.log is not None and self._logbook is not None:
+                self._logbook.add(row.step, row.log, time.time())
 
     def _finish(self, seconds: float, *, built: bool) -> Summary:
         names = [outcome.name for outcome in self._scheduler.outcomes.values()]
         totals = Totals(*(names.count(name) for name in ("built", "cached", "failed", "skipped", "cancelled")))
         if built:
             self._worker.store.sync()
+        # After the sync, whose work it then need not do again.
+        problems = [] if self._logbook is None else self._logbook.close(HURRY if self._stops > 1 else PATIENCE)
         outcome: Name = "cancelled" if self._stops else _worst(self._jobs.outcome.values())
         self._index.finish_batch(self._batch, outcome, totals, finished=time.time())
-        return Summary(self._batch, outcome, totals, self._exit_code(), seconds)
+        return Summary(self._batch, outcome, totals, self._exit_code(), seconds, problems)
 
     def _exit_code(self) -> int:
         if self._stops:

@@ -20,7 +20,7 @@ from grammar.place import PlacedError
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
-from stepwood.console import Json, Plain, Terminal, on_terminal
+from stepwood.console import Json, Plain, Terminal, on_terminal, say
 from stepwood.jobs import jobs
 from stepwood.world import planned
 from system.errors import InputError
@@ -78,9 +78,12 @@ def build(
             command=shlex.join(["stepwood", *sys.argv[1:]]),
         )
         try:
-            return Loop(dag, shop.worker, shop.index, reporter, going).run().exit_code
+            ended = Loop(dag, shop.worker, shop.index, reporter, going).run()
         finally:
             reporter.close()
+        for problem in ended.problems:
+            say(problem)
+        return ended.exit_code
 
 
 def _policy(retry: tuple[str, ...], timeout: str | None, silence: str | None) -> Policy:

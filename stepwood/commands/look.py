@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
+from engine import logbook
 from engine.explain import Cause, Difference, causes, difference
 from engine.index import Index
+from engine.logtext import ZST, open_log
 from engine.step import SHORT, counted
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import STDIN, settings
+from stepwood.console import say
 from stores.store import Store
 from system.errors import InputError
 
@@ -89,7 +94,7 @@ def _why_files(files: tuple[str, ...], config: Path | None, shared: dict[str, An
         index = wire.index(store)
         if index is not None:
             held.enter_context(index)
-        dag = planned(jobs(files, choice), chosen, index)
+        dag = planned(jobs(files, choice).jobs, chosen, index)
         present = store.ids()
         found = causes(dag, {step.id for step in dag if step.id in present}, index)
     for cause in found:
@@ -119,27 +124,76 @@ def _value(value: object) -> str:
 
 
 @click.command()
-@click.argument("id")
+@click.argument("what", nargs=-1, metavar="STEP|JOB | --search WORDS…")
 @click.option("-f", "--follow", is_flag=True, help="Go on while the step runs.")
+@click.option("--search", metavar="WORDS", help="List the logs in which all these words are; foo* is a beginning.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many logs to list.")
+@click.option("--json", "as_json", is_flag=True, help="With --search: a JSON document.")
 @options.store
-def log(id: str, follow: bool, config: Path | None, **shared: Any) -> None:
-    """Print the log of a step, or of the last step of a job, as it was written."""
+def log(
+    what: tuple[str, ...],
+    follow: bool,
+    search: str | None,
+    limit: int,
+    as_json: bool,
+    config: Path | None,
+    **shared: Any,
+) -> None:
+    """Print the log of a step, or of the last step of a job, as it was written; or search all logs."""
+    if search is not None:
+        if follow:
+            raise InputError("--follow goes with a step, not with --search")
+        with _opened(config, shared) as (store, index):
+            _search(store, index, [search, *what], limit, as_json)
+        return
+    if len(what) != 1:
+        raise InputError("log takes one step or job", hint="or `--search WORDS…`")
+    if as_json:
+        raise InputError("--json goes with --search: a log is printed as it was written")
     with _opened(config, shared) as (store, index):
-        step = index.step_of(index.resolve(id, "step", "job"))
-        runs = _runs(store, step)
-        path = _running_log(store, index, step) if runs else _log_path(store, index, step)
-        if path is None and not runs and index.latest_attempt(step) is None:
-            raise InputError(f"step {step[:SHORT]} has never run, so it has no log")
-        seen = 0
+        _print_log(store, index, what[0], follow)
+
+
+def _search(store: Store, index: Index, words: list[str], limit: int, as_json: bool) -> None:
+    found = logbook.search(store.folder, words, limit)
+    if as_json:
+        shown = [
+            {"step": one.step, "op": _op(index, one.step), "ended": one.ended, "log": one.path,
+             "lines": [asdict(line) for line in one.lines]}
+            for one in found
+        ]  # fmt: skip
+        sys.stdout.write(json.dumps({"version": 1, "logs": shown}) + "\n")
+        return
+    for one in found:
+        sys.stdout.write(f"{one.step[:SHORT]} {_when(one.ended)} {_op(index, one.step)}\n")
+        sys.stdout.write("".join(f"  {line.number}: {line.text}\n" for line in one.lines))
+    if not found:
+        say("nothing found")
+
+
+def _op(index: Index, step: str) -> str:
+    try:
+        return index.step(step).op
+    except KeyError:
+        return ""  # an index made anew knows no step that only failed
+
+
+def _print_log(store: Store, index: Index, id: str, follow: bool) -> None:
+    step = index.step_of(index.resolve(id, "step", "job"))
+    runs = _runs(store, step)
+    path = _running_log(store, index, step) if runs else _log_path(store, index, step)
+    if path is None and not runs and index.latest_attempt(step) is None:
+        raise InputError(f"step {step[:SHORT]} has never run, so it has no log")
+    with ExitStack() as held:
+        log: BinaryIO | None = None
         while True:
             runs = follow and _runs(store, step)  # asked before reading, so that the last words are read
             path = path or (_running_log(store, index, step) if runs else _log_path(store, index, step))
-            if path is not None and path.exists():
-                with path.open("rb") as file:
-                    file.seek(seen)
-                    data = file.read()
-                seen += len(data)
-                sys.stdout.buffer.write(data)
+            if log is None and path is not None:
+                with suppress(FileNotFoundError):  # it was deleted, or is made with the first word
+                    log = held.enter_context(open_log(store.folder, path))
+            if log is not None:  # the file stays open: once compressed, it has another name, and is read to its end
+                shutil.copyfileobj(log, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
             if not runs:
                 break
@@ -157,26 +211,45 @@ def _runs(store: Store, step: str) -> bool:
         return False
 
 
-def _log_path(store: Store, index: Index, step: str) -> Path | None:
-    """The log of the latest attempt."""
+def _log_path(store: Store, index: Index, step: str) -> str | None:
+    """The log of the latest attempt, from the store's folder."""
     last = index.latest_attempt(step)
-    return store.folder / last.log if last is not None and last.log is not None else _running_log(store, index, step)
+    return last.log if last is not None and last.log is not None else _running_log(store, index, step)
 
 
-def _running_log(store: Store, index: Index, step: str) -> Path | None:
+def _running_log(store: Store, index: Index, step: str) -> str | None:
     """The newest log that no attempt has yet; a step's logs are named after its id."""
-    known = {store.folder / attempt.log for attempt in index.attempts(step) if attempt.log is not None}
-    logs = [path for path in (store.folder / "logs").glob(f"{step}.*.log") if path not in known]
-    return max(logs, key=lambda path: path.stat().st_mtime, default=None)
+    known = {attempt.log for attempt in index.attempts(step)}
+    logs = {}
+    for file in (store.folder / "logs").glob(f"{step}.*.log*"):
+        path = f"logs/{file.name.removesuffix(ZST)}"
+        if path.endswith(".log") and path not in known:
+            with suppress(FileNotFoundError):
+                logs[path] = file.stat().st_mtime
+    return max(logs, key=lambda path: logs[path], default=None)
+
+
+def _list_flaky(index: Index, limit: int, as_json: bool) -> None:
+    found = index.flaky(limit=limit)
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(one) for one in found]) + "\n")
+        return
+    for one in found:
+        times = f"{one.failed} failed ({one.causes}), {one.built} passed"
+        sys.stdout.write(f"{one.step[:SHORT]} {_when(one.last)} {times}  {one.op}\n")
 
 
 @click.command()
-@click.option("-n", "--limit", default=20, show_default=True, help="How many batches.")
+@click.option("-n", "--limit", default=20, show_default=True, help="How many batches, or flaky steps.")
+@click.option("--flaky", is_flag=True, help="List steps that have failed and have passed with the same id.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document.")
 @options.store
-def ls(limit: int, as_json: bool, config: Path | None, **shared: Any) -> None:
+def ls(limit: int, flaky: bool, as_json: bool, config: Path | None, **shared: Any) -> None:
     """List the latest batches and their jobs."""
     with _opened(config, shared) as (_, index):
+        if flaky:
+            _list_flaky(index, limit, as_json)
+            return
         rows = []
         for batch in index.batches(limit=limit):
             jobs = index.jobs(batch.id, limit=100_000)

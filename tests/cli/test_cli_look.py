@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
+from engine.logbook import Logbook
 from tests.cli.desk import Desk, sh, until
 
 pytestmark = pytest.mark.root
@@ -48,6 +50,88 @@ def test_following_a_log_that_fails_again(desk: Desk) -> None:
         assert desk.ok("log", "-f", final).stdout == f"{mark}last\n"
         engine.communicate(timeout=20)
     assert desk.ok("log", final).stdout == f"{mark}last\n"
+
+
+LONG = "i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done"
+
+
+def compress(desk: Desk) -> None:
+    """What a build's logbook does with every log when its step has ended."""
+    with Logbook(desk.place) as book:
+        for file in (desk.place / "logs").glob("*.log"):
+            book.add(file.name.partition(".")[0], f"logs/{file.name}", file.stat().st_mtime)
+
+
+def raw(desk: Desk, *arguments: str) -> bytes:
+    return subprocess.run(desk.argv(*arguments), **desk.settings(), capture_output=True, check=True, timeout=60).stdout
+
+
+def test_a_compressed_log_is_printed_as_it_was_written(desk: Desk) -> None:
+    desk.write("a.spec", sh(f"{LONG}; printf 'end\\000\\377'"))
+    desk.ok("build", "a.spec")
+    final = desk.final("a.spec")
+    compress(desk)
+    assert [file.suffix for file in (desk.place / "logs").glob(f"{final}.*")] == [".zst"]
+    assert (
+        raw(desk, "log", "a")
+        == raw(desk, "log", "-f", final)
+        == b"".join(b"line %d\n" % i for i in range(1000)) + (b"end\0\xff")
+    )
+    (attempt,) = json.loads(desk.ok("show", final, "--json").stdout)["attempts"]
+    assert attempt["log"].endswith(".log")
+    next((desk.place / "logs").glob(f"{final}.*")).unlink()
+    assert desk.ok("log", "a").stdout == ""
+
+
+def test_following_a_log_that_is_compressed_meanwhile(desk: Desk) -> None:
+    desk.write("a.spec", sh(f"echo ready; {LONG}; sleep 1; {LONG}; echo last"))
+    with desk.started("build", "a.spec") as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == "ready\n"
+        with desk.started("log", "-f", desk.final("a.spec")) as follower:
+            assert follower.stdout is not None
+            assert follower.stdout.readline() == "ready\n"
+            engine.communicate(timeout=20)
+            compress(desk)
+            rest = follower.stdout.read()
+    assert rest == "".join(f"line {i}\n" for i in range(1000)) * 2 + "last\n"
+
+
+def test_searching_the_logs(desk: Desk) -> None:
+    desk.write("a.spec", sh("echo a needle; echo in hay"))
+    desk.write("b.spec", sh("echo; printf 'b \\033[31mNeedle\\033[0m\\a\\n'; exit 1"))
+    for name in ("a", "b"):
+        desk.run("build", f"{name}.spec")
+        compress(desk)
+    told = desk.ok("log", "--search", "needle").stdout
+    first, second, third, fourth = told.splitlines()
+    assert first.startswith(desk.final("b.spec")[:12])
+    assert first.endswith(' exit 1"))')
+    assert second == "  2: b Needle\\x07"
+    assert third.startswith(desk.final("a.spec")[:12])
+    assert fourth == "  1: a needle"
+    assert desk.ok("log", "--search", "needle", "-n", "1").stdout == f"{first}\n{second}\n"
+    (found,) = json.loads(desk.ok("log", "--search", "hay", "needle", "--json").stdout)["logs"]
+    assert (found["step"], found["op"].startswith("(run ")) == (desk.final("a.spec"), True)
+    assert [(line["number"], line["words"]) for line in found["lines"]] == [(1, ["needle"]), (2, ["hay"])]
+    nothing = desk.ok("log", "--search", "-Werror")
+    assert (nothing.stdout, nothing.stderr) == ("", "nothing found\n")
+    assert json.loads(desk.ok("log", "--search", "-Werror", "--json").stdout) == {"version": 1, "logs": []}
+    for wrong in (["--search", "*"], ["--search", "a", "-f"], [], ["a", "b"], ["a", "--json"]):
+        assert desk.run("log", *wrong).returncode == 2
+
+
+def test_delete_and_clean_take_the_logs_along(desk: Desk) -> None:
+    desk.write("a.spec", sh("echo needle one", f"echo needle two; {LONG}"))
+    desk.ok("build", "a.spec")
+    compress(desk)
+    final, first = desk.final("a.spec"), desk.plan("a.spec")["steps"][1]["id"]
+    desk.ok("delete", final)
+    assert [file.name[:64] for file in (desk.place / "logs").iterdir()] == [first]
+    assert desk.ok("log", "--search", "needle").stdout.splitlines()[1:] == ["  1: needle one"]
+    desk.ok("clean")
+    assert list(desk.place.glob("logs.db*")) == []
+    assert "nothing found" in desk.ok("log", "--search", "needle").stderr
 
 
 def test_a_step_that_never_ran_has_no_log(desk: Desk) -> None:
@@ -112,6 +196,9 @@ def test_df_counts_bytes(desk: Desk) -> None:
     assert final in parts
     assert found["totals"]["snapshot"] == sum(parts.values()) > 500_000
     assert desk.ok("df").stdout.startswith(f"{desk.store}\n")
+    logs = [part["bytes"] for part in found["parts"] if part["kind"] == "logs"]
+    assert len(logs) == 2
+    assert found["totals"]["logs"] == sum(logs) >= 1024
 
 
 def test_delete_and_clean_leave_a_busy_store_alone(desk: Desk) -> None:

@@ -1,0 +1,217 @@
+"""`stepwood history`: batches as a table, and what changed from one to another."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.index import Index
+from engine.records import Batch
+from engine.step import SHORT
+from stepwood import wire
+from stepwood.commands import options
+from stepwood.config import settings
+from system.errors import InputError
+
+SLOWER, SECONDS = 1.2, 1.0
+"""A step's time has changed where both the factor and the difference are larger."""
+ALL = 1_000_000
+"""Jobs of a batch, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A job that ended otherwise: "failing", "fixed", or "stopped" where it came to no end."""
+
+    name: str
+    change: str
+    was: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """An op whose time has changed: how many steps each batch built of it, and their mean seconds."""
+
+    id: str
+    op: str
+    steps_was: int
+    steps_now: int
+    was: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """What changed from one batch to another; `built_was` and `built_now` are seconds of all steps that were built."""
+
+    changed: Sequence[_Change]
+    new: Sequence[str]
+    gone: Sequence[str]
+    times: Sequence[_Time]
+    built_was: float
+    built_now: float
+
+
+@click.command()
+@click.argument("batches", nargs=-1, metavar="[BATCH [OTHER]]")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many batches.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON document.")
+@options.store
+def history(batches: tuple[str, ...], limit: int, as_json: bool, config: Path | None, **shared: Any) -> None:
+    """List batches; or show what changed in BATCH, from OTHER or from the last one before it with the same jobs."""
+    if len(batches) > 2:
+        raise InputError("history takes a batch, or two")
+    store = wire.store(settings(config, shared))
+    index = wire.index(store)
+    if index is None:
+        raise InputError(f"there is no index in {store.folder}", hint="`stepwood build` makes one")
+    with index:
+        ids = [index.resolve(batch, "batch").id for batch in batches]
+        if not ids:
+            _list(index, index.batches(limit=limit), as_json)
+            return
+        other = ids[1] if len(ids) == 2 else index.batch_before(ids[0])
+        _compare(index, index.batch(ids[0]), None if other is None else index.batch(other), as_json)
+
+
+def _list(index: Index, batches: Sequence[Batch], as_json: bool) -> None:
+    worked = index.seconds_worked(batch.id for batch in batches)
+    if as_json:
+        shown = [_document(batch, worked.get(batch.id, 0.0)) for batch in batches]
+        sys.stdout.write(json.dumps({"version": 1, "batches": shown}) + "\n")
+        return
+    _table(batches, worked)
+
+
+def _document(batch: Batch, worked: float) -> dict[str, object]:
+    return {
+        **{name: value for name, value in asdict(batch).items() if name != "totals"},
+        **asdict(batch.totals),
+        "wall_seconds": _wall(batch),
+        "work_seconds": round(worked, 3),
+    }
+
+
+def _wall(batch: Batch) -> float | None:
+    return None if batch.finished is None else round(max(0.0, batch.finished - batch.started), 3)
+
+
+def _table(batches: Sequence[Batch], worked: Mapping[str, float]) -> None:
+    head = ("batch", "started", "outcome", "jobs", "steps", "built", "cached", "failed", "wall", "work", "command")
+    rows: list[tuple[str, ...]] = [head]
+    for batch in batches:
+        totals, wall = batch.totals, _wall(batch)
+        rows.append(
+            (
+                batch.id,
+                datetime.fromtimestamp(batch.started).strftime("%Y-%m-%d %H:%M:%S"),
+                batch.outcome or "unfinished",
+                *map(str, (batch.jobs, batch.steps, totals.built, totals.cached, totals.failed)),
+                "" if wall is None else f"{wall:.1f} s",
+                f"{worked.get(batch.id, 0.0):.1f} s",
+                _line(batch.command),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 3 <= at <= 9 else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        _write("  ".join(cells).rstrip())
+
+
+def _compare(index: Index, batch: Batch, other: Batch | None, as_json: bool) -> None:
+    both = [batch] if other is None else [other, batch]
+    worked = index.seconds_worked(one.id for one in both)
+    found = None if other is None else _comparison(index, other, batch)
+    if as_json:
+        documents = [_document(one, worked.get(one.id, 0.0)) for one in reversed(both)]
+        document = {"version": 1, "batch": documents[0], "other": documents[1] if other else None}
+        sys.stdout.write(json.dumps(document | {"comparison": found and asdict(found)}) + "\n")
+        return
+    _table(both, worked)
+    if found is None:
+        _write("no batch before it ran any of its jobs")
+    else:
+        _tell(found)
+
+
+def _comparison(index: Index, other: Batch, batch: Batch) -> _Comparison:
+    before, after = (
+        {job.name: job.outcome or "unfinished" for job in index.jobs(one.id, limit=ALL)} for one in (other, batch)
+    )
+    changed = [
+        _Change(name, change, before[name], now)
+        for name, now in after.items()
+        if name in before and (change := _change(before[name], now))
+    ]
+    was, now = (index.built(one.id) for one in (other, batch))
+    return _Comparison(
+        changed,
+        [name for name in after if name not in before],
+        [name for name in before if name not in after],
+        _times(was, now),
+        *(round(sum(seconds for *_, seconds in steps), 3) for steps in (was, now)),
+    )
+
+
+def _change(was: str, now: str) -> str | None:
+    """None where both ended well, or both did not."""
+    kinds = ["well" if outcome in ("built", "cached") else outcome for outcome in (was, now)]
+    if kinds[0] == kinds[1]:
+        return None
+    return {"well": "fixed", "failed": "failing"}.get(kinds[1], "stopped")
+
+
+def _times(was: Sequence[tuple[str, str, float]], now: Sequence[tuple[str, str, float]]) -> list[_Time]:
+    """A step is known again by its op, since a change before it gives it a new id. The largest changes first."""
+    before, after = _by_op(was), _by_op(now)
+    times = []
+    for op, steps in after.items():
+        if op not in before:
+            continue
+        old, new = (sum(found.values()) / len(found) for found in (before[op], steps))
+        if max(old, new) > SLOWER * min(old, new) and abs(new - old) > SECONDS:
+            times.append(_Time(next(iter(steps)), op, len(before[op]), len(steps), round(old, 3), round(new, 3)))
+    return sorted(times, key=lambda time: -abs(time.now - time.was))
+
+
+def _by_op(steps: Sequence[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
+    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for id, op, seconds in steps:
+        found[op][id] = seconds
+    return found
+
+
+def _tell(found: _Comparison) -> None:
+    jobs = [(one.change, one.name, f"{one.was} → {one.now}") for one in found.changed]
+    jobs += [("new", name, "") for name in found.new] + [("gone", name, "") for name in found.gone]
+    width = max((len(name) for _, name, _ in jobs), default=0)
+    for change, name, told in jobs:
+        _write(f"  {change:8} {name:{width}}  {told}".rstrip())
+    for time in found.times:
+        kind = "slower" if time.now > time.was else "faster"
+        several = "" if time.steps_was == time.steps_now == 1 else f" (means of {time.steps_was} and {time.steps_now})"
+        _write(f"  {kind:8} {time.was:8.1f} s → {time.now:8.1f} s  {time.id[:SHORT]} {_line(time.op)}{several}")
+    if not jobs and not found.times:
+        _write("  no job and no step changed")
+    _write(f"built: {found.built_was:.1f} s → {found.built_now:.1f} s of work")
+
+
+def _line(text: str) -> str:
+    """What a terminal can take: a command may hold any character."""
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "\ufffd" for c in text)
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
