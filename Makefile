@@ -100,6 +100,8 @@ test-all: lint
 
 bench: $(READY)
 	@$(BIN)/python bench/planning.py
+	$(BIN)/python bench/workflows.py
+	$(BIN)/python bench/scheduling.py
 	$(BIN)/python bench/steps.py
 
 grammar: $(READY)

@@ -1,21 +1,34 @@
 """Which step runs next. Pure: no clock, no thread, no input or output.
 
-Ready steps go by longest remaining path, then by how many jobs wait on them, then in plan order. Every
-change of a step's state goes through `_move`.
+List scheduling (Graham, Bounds on Multiprocessing Timing Anomalies, 1969): a free worker takes the best ready step.
+Better is a higher priority, then a longer remaining path (the upward rank of HEFT: Topcuoglu, Hariri and Wu, 2002),
+then more jobs that wait, then the order of the plans. Without bounds on memory no worker is ever free beside a ready
+step, so a run takes at most the critical path longer than the work divided by the workers, whatever the durations.
+
+Memory: what a step was seen to need must fit beside what the running ones were, unless nothing runs. Where the best
+ready step does not fit, others that do may pass it, `PASSES` times; then nothing starts until it fits.
+
+Every change of a step's state goes through `_move`.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from enum import Enum
 
 from engine.dag import Dag
 from engine.outcome import Built, Cached, Cancelled, Failed, Outcome, Skipped
+from engine.ready import Ready
 from engine.step import StepId
 
 DEFAULT_SECONDS = 1.0
 """How long a step without history is taken to run: all the same, so that the longest chain goes first."""
+PASSES = 20
+"""How many steps may start before the best ready one while there is no memory for it."""
+PRIORITIES = ("low", "normal", "high")
+
+Order = Callable[[StepId], float]
+"""The rank of a step, less is first: asked once, when the step becomes ready."""
 
 
 class State(Enum):
@@ -27,28 +40,52 @@ class State(Enum):
     ENDED = "ended"
 
 
+_WAITING, _READY, _RUNNING, _ENDED = State  # a member by way of its class takes 0.1 µs, and is asked for at every edge
+
+
 class Scheduler:
     """The state of one run over a DAG. `cached` steps have ended before it starts."""
 
-    def __init__(self, dag: Dag, cached: Set[StepId], seconds: Mapping[StepId, float]) -> None:
-        self._dag = dag
-        self._outcomes: dict[StepId, Outcome] = {}
-        self._states: dict[StepId, State] = {}
-        self._missing: dict[StepId, int] = {}
-        self._ready: list[tuple[float, int, int, StepId]] = []
+    def __init__(
+        self,
+        dag: Dag,
+        cached: Set[StepId],
+        seconds: Mapping[StepId, float],
+        *,
+        memory: Mapping[StepId, int] | None = None,
+        room: int | None = None,
+        order: Order | None = None,
+    ) -> None:
+        """`seconds` is how long steps are expected to run, DEFAULT_SECONDS where it says nothing.
+
+        `memory` is the bytes that steps are expected to need, 0 where it says nothing, of the `room` that they share;
+        None is no bound. `order` takes the place of `ranking`.
+        """
+        self._users = dag.users
+        self._numbers = dag.numbers
+        self._ids = list(dag.numbers)
+        self._outcomes: dict[StepId, Outcome] = {id: Cached() for id in self._ids if id in cached}
+        self._order = ranking(dag, cached, seconds).__getitem__ if order is None else order
+        self._room = room
+        # By number, as everything is that is asked for again and again.
+        self._memory = [0] * len(dag)
+        if memory is not None and room is not None:
+            self._memory = [memory.get(id, 0) for id in self._ids]
+        self._states = [_ENDED if id in cached else _WAITING for id in self._ids]
+        self._missing = [0] * len(dag)
+        self._ready = Ready(self._memory)
+        self._used = 0
+        """Bytes that the running steps are expected to need together."""
+        self._passed: dict[int, int] = {}
+        """How many steps have started before one that was the best but did not fit."""
         self.running = 0
-        todo = [step.id for step in dag if step.id not in cached]
-        remaining = dag.remaining({id: seconds.get(id, DEFAULT_SECONDS) for id in todo})
-        self._rank = {id: (-remaining[id], -len(dag.jobs(id)), place) for place, id in enumerate(todo)}
-        for step in dag:
-            self._states[step.id] = State.WAITING
-            if step.id in cached:
-                self._outcomes[step.id] = Cached()
-                self._states[step.id] = State.ENDED
-                continue
-            self._missing[step.id] = sum(input not in cached for input in step.inputs)
-            if not self._missing[step.id]:
-                self._move(step.id, State.READY)
+        for number, step in enumerate(dag):
+            if self._states[number] is _WAITING:
+                inputs = step.inputs
+                missing = sum([input not in cached for input in inputs]) if cached else len(inputs)
+                self._missing[number] = missing
+                if not missing:
+                    self._move(number, _READY)
 
     @property
     def outcomes(self) -> Mapping[StepId, Outcome]:
@@ -60,60 +97,105 @@ class Scheduler:
         return not self._ready and not self.running
 
     def take(self) -> StepId | None:
-        """The best ready step, now running; None where none is ready."""
-        while self._ready:
-            id = heapq.heappop(self._ready)[3]
-            if self._states[id] is State.READY:
-                self._move(id, State.RUNNING)
-                return id
-        return None
+        """The best ready step that may start, now running; None where none is or, with some running, none may."""
+        number = self._best()
+        if number is None:
+            return None
+        self._move(number, _RUNNING)
+        return self._ids[number]
 
     def finish(self, id: StepId, outcome: Outcome) -> Sequence[tuple[StepId, Outcome]]:
         """A running step has ended; gives all steps that end with it: itself, then those it makes impossible."""
-        self._end(id, outcome)
-        ended: list[tuple[StepId, Outcome]] = [(id, outcome)]
+        number = self._numbers[id]
+        self._end(number, outcome)
         match outcome:
             case Built() | Cached():
-                for next in self._dag.dependents(id):
-                    if self._states[next] is State.WAITING:
-                        self._missing[next] -= 1
-                        if not self._missing[next]:
-                            self._move(next, State.READY)
+                states, missing = self._states, self._missing
+                for user in self._users[number]:
+                    if states[user] is _WAITING:
+                        missing[user] -= 1
+                        if not missing[user]:
+                            self._move(user, _READY)
             case Failed():
-                ended += self._sweep(id, Skipped(id))
+                return [(id, outcome), *self._sweep(number, Skipped(id))]
             case Cancelled():
-                ended += self._sweep(id, Cancelled())
+                return [(id, outcome), *self._sweep(number, Cancelled())]
             case Skipped():
                 raise AssertionError("a running step cannot be skipped")
-        return ended
+        return [(id, outcome)]
 
     def cancel(self) -> Sequence[tuple[StepId, Outcome]]:
         """Nothing more is to start: every step that waits or is ready ends as cancelled."""
-        ended: list[tuple[StepId, Outcome]] = []
-        for id, state in self._states.items():
-            if state in (State.WAITING, State.READY):
-                ended.append((id, Cancelled()))
-        for id, outcome in ended:
-            self._end(id, outcome)
+        ended = [number for number, state in enumerate(self._states) if state in (_WAITING, _READY)]
+        for number in ended:
+            self._end(number, Cancelled())
         self._ready.clear()
-        return ended
+        return [(self._ids[number], Cancelled()) for number in ended]
 
-    def _sweep(self, id: StepId, outcome: Outcome) -> list[tuple[StepId, Outcome]]:
-        lost = [next for next in self._dag.descendants(id) if self._states[next] is State.WAITING]
-        ended = [(next, outcome) for next in sorted(lost, key=lambda next: self._rank[next][2])]
-        for lost_id, reason in ended:
-            self._end(lost_id, reason)
-        return ended
+    def _best(self) -> int | None:
+        first = self._ready.first()
+        if first is None:
+            return None
+        number = first[1]
+        if self._room is None or not self.running:
+            return number
+        free = self._room - self._used
+        if self._memory[number] <= free:
+            return number
+        passed = self._passed.get(number, 0)
+        if passed >= PASSES:
+            return None
+        other = self._ready.first_within(free)
+        if other is None:
+            return None
+        self._passed[number] = passed + 1
+        return other[1]
 
-    def _end(self, id: StepId, outcome: Outcome) -> None:
-        self._outcomes[id] = outcome
-        self._move(id, State.ENDED)
+    def _sweep(self, number: int, outcome: Outcome) -> list[tuple[StepId, Outcome]]:
+        """End what waits for a step that will not be there.
 
-    def _move(self, id: StepId, state: State) -> None:
-        if self._states[id] is State.RUNNING:
+        What has ended is not looked behind: after a step that was skipped all is skipped already, and one that is
+        cached needs nothing. So all sweeps of a run together pass every edge once.
+        """
+        lost = [number]
+        for one in lost:
+            for user in self._users[one]:
+                if self._states[user] is _WAITING:
+                    self._end(user, outcome)
+                    lost.append(user)
+        return [(self._ids[one], outcome) for one in sorted(lost[1:])]
+
+    def _end(self, number: int, outcome: Outcome) -> None:
+        self._outcomes[self._ids[number]] = outcome
+        self._move(number, _ENDED)
+
+    def _move(self, number: int, state: State) -> None:
+        need = self._memory[number]
+        if self._states[number] is _RUNNING:
             self.running -= 1
-        self._states[id] = state
-        if state is State.RUNNING:
+            self._used -= need
+        self._states[number] = state
+        if state is _RUNNING:
+            self._ready.pop(need)
             self.running += 1
-        elif state is State.READY:
-            heapq.heappush(self._ready, (*self._rank[id], id))
+            self._used += need
+        elif state is _READY:
+            self._ready.push((self._order(self._ids[number]), number), need)
+
+
+def ranking(dag: Dag, cached: Set[StepId], seconds: Mapping[StepId, float]) -> dict[StepId, int]:
+    """The rank of each of the steps that are to run: 0 is first."""
+    expected = {id: seconds.get(id, DEFAULT_SECONDS) for id in dag.numbers if id not in cached}
+    remaining = dag.remaining(expected, cached)
+    urgency = _urgency(dag)
+    keys = {id: (-urgency.get(id, 0), -remaining[id], -len(dag.jobs(id))) for id in expected}
+    return {id: rank for rank, id in enumerate(sorted(keys, key=keys.__getitem__))}
+
+
+def _urgency(dag: Dag) -> dict[StepId, int]:
+    """For each step the highest priority of its jobs, as a number; nothing where all jobs have the same."""
+    found: dict[StepId, int] = {}
+    if len({plan.priority for plan in dag.plans}) > 1:
+        for plan in sorted(dag.plans, key=lambda plan: PRIORITIES.index(plan.priority)):
+            found.update(dict.fromkeys(plan.steps, PRIORITIES.index(plan.priority)))
+    return found

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from engine import digest
 from engine.dag import Dag
+from engine.estimate import estimate
 from engine.events import Attached, BatchEnded, Ended, JobEnded, Output, Reporter, Retried, RootCause, Started
 from engine.executor.causes import TRANSIENT
 from engine.executor.elsewhere import Elsewhere, follow
@@ -53,6 +54,8 @@ class Options:
     fail_fast: bool = False
     failures_for: float | None = None
     """Seconds for which a command that failed is known to fail, and not run again; None: it is run again at once."""
+    memory: int | None = None
+    """Bytes that steps running at once may need together, by what they were seen to need; None is no bound."""
     replay: bool = True
     """Give out the logs of cached steps too."""
     command: str = ""
@@ -120,7 +123,10 @@ class Loop:
         present = self._worker.store.ids()
         cached = {step.id for step in self._dag if step.id in present}
         todo = [step.id for step in self._dag if step.id not in cached]
-        self._scheduler = Scheduler(self._dag, cached, self._index.durations(todo))
+        learned = estimate(self._index, [self._dag[id] for id in todo])
+        self._scheduler = Scheduler(
+            self._dag, cached, learned.seconds, memory=learned.memory, room=self._options.memory
+        )
         self._known = known_failures(self._index, todo, self._options.failures_for, self._began)
         self._register()
         if todo:

@@ -24,6 +24,7 @@ from stepwood.console import Json, Plain, Terminal, on_terminal, say
 from stepwood.jobs import jobs
 from stepwood.world import planned
 from system.errors import InputError
+from system.machine import free_memory
 
 
 @click.command()
@@ -74,6 +75,7 @@ def build(
             workers=workers or os.cpu_count() or 1,
             fail_fast=not keep_going,
             failures_for=known_for,
+            memory=free_memory(),
             replay=not quiet,
             command=shlex.join(["stepwood", *sys.argv[1:]]),
         )

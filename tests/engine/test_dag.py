@@ -77,6 +77,11 @@ def test_what_is_not_measured_takes_no_time() -> None:
     assert Dag.of([ONE], STEPS).remaining({"b": 3.0}) == {"b": 3.0, "a": 3.0, "base": 3.0}
 
 
+def test_no_path_leads_through_what_has_ended() -> None:
+    remaining = Dag.of([ONE], STEPS).remaining(dict.fromkeys(STEPS, 1.0), {"a", "unknown"})
+    assert remaining == {"b": 1.0, "a": 0.0, "base": 1.0}
+
+
 def test_a_dag_may_grow() -> None:
     dag = Dag.of([ONE], STEPS)
     dag.add(THREE, STEPS)

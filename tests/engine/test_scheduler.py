@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from engine.dag import Dag
 from engine.outcome import Built, Cached, Cancelled, Failed, Outcome, Skipped
 from engine.plan import Plan
-from engine.scheduler import Scheduler
+from engine.scheduler import PASSES, Scheduler
 from engine.step import Copy, FromStep, Ids, Run, Step
+from grammar.ast import Priority
 
 BUILT = Built(1.0, 0, 0)
 FAILED = Failed(1, "exit", 1.0)
@@ -237,3 +239,178 @@ def test_a_long_chain_needs_no_deep_stack(length: int) -> None:
     run = scheduler(edges)
     assert run.take() == "0"
     assert len(run.finish("0", FAILED)) == length
+
+
+def test_the_many_failures_of_a_long_chain_cost_no_square() -> None:
+    """Each step of the chain reads the one before and a root of its own, and all roots fail."""
+    count = 10_000
+    edges: dict[str, list[str]] = {f"root{number}": [] for number in range(count)}
+    edges["0"] = ["root0"]
+    for number in range(1, count):
+        edges[str(number)] = [str(number - 1), f"root{number}"]
+    run = scheduler(edges)
+    begun = time.process_time()
+    while (id := run.take()) is not None:
+        run.finish(id, FAILED)
+    assert run.finished
+    assert len(run.outcomes) == 2 * count
+    assert time.process_time() - begun < 5, "all descendants of each failure are a hundred million steps"
+
+
+def test_what_is_cached_needs_nothing_of_a_failure_before_it() -> None:
+    edges = {"base": [], "kept": ["base"], "other": [], "end": ["kept", "other"]}
+    run = scheduler(edges, cached=["kept"])
+    assert set(taken(run)) == {"base", "other"}
+    assert run.finish("base", FAILED) == [("base", FAILED)]
+    run.finish("other", BUILT)
+    assert taken(run) == ["end"]
+
+
+class TestPriority:
+    def plans(self, edges: Mapping[str, Sequence[str]], jobs: Mapping[str, tuple[Priority, list[str]]]) -> Scheduler:
+        steps = {step.id: step for step in graph(edges)}
+        plans = [Plan(name, tuple(ids), ids[-1], priority) for name, (priority, ids) in jobs.items()]
+        return Scheduler(Dag.of(plans, steps), {"base"}, {"slow": 60.0})
+
+    def test_it_comes_before_the_longest_path(self) -> None:
+        run = self.plans(
+            {"base": [], "slow": ["base"], "quick": ["base"], "least": ["base"]},
+            {
+                "nightly": ("low", ["base", "least"]),
+                "usual": ("normal", ["base", "slow"]),
+                "urgent": ("high", ["base", "quick"]),
+            },
+        )
+        assert taken(run) == ["quick", "slow", "least"]
+
+    def test_a_shared_step_has_the_highest_of_its_jobs(self) -> None:
+        edges = {"base": [], "slow": ["base"], "shared": ["base"], "quick": ["shared"]}
+        run = self.plans(
+            edges,
+            {
+                "first": ("high", ["base", "shared", "quick"]),
+                "last": ("low", ["base", "slow", "shared"]),
+            },
+        )
+        assert taken(run) == ["shared", "slow"]
+        run.finish("shared", BUILT)
+        assert taken(run) == ["quick"]
+
+    @given(edges=graphs(), chance=st.randoms(use_true_random=False))
+    def test_nothing_is_taken_while_something_more_urgent_is_ready(
+        self, edges: dict[str, list[str]], chance: Random
+    ) -> None:
+        levels: list[Priority] = ["low", "normal", "high"]
+        jobs = {id: (chance.choice(levels), [*sorted(ancestors(edges, id)), id]) for id in edges}
+        steps = {step.id: step for step in graph(edges)}
+        run = Scheduler(
+            Dag.of([Plan(id, tuple(ids), id, priority) for id, (priority, ids) in jobs.items()], steps), set(), {}
+        )
+        urgency = {id: max(levels.index(priority) for priority, ids in jobs.values() if id in ids) for id in edges}
+        done: set[str] = set()
+        while (id := run.take()) is not None:
+            ready = [other for other in edges if other not in done and set(edges[other]) <= done]
+            assert urgency[id] == max(urgency[other] for other in ready)
+            run.finish(id, BUILT)
+            done.add(id)
+        assert done == edges.keys()
+
+
+class TestMemory:
+    def flat(self, needs: Mapping[str, int], room: int | None) -> Scheduler:
+        """Steps that wait for nothing but memory, the first named first."""
+        return Scheduler(graph({id: [] for id in needs}), set(), {}, memory=needs, room=room)
+
+    def test_what_does_not_fit_waits_and_smaller_ones_pass(self) -> None:
+        run = self.flat({"a": 6, "b": 5, "c": 4, "unknown": 0}, 10)
+        assert taken(run) == ["a", "c", "unknown"]
+        run.finish("c", BUILT)
+        assert taken(run) == []
+        run.finish("a", BUILT)
+        assert taken(run) == ["b"]
+
+    def test_what_never_fits_runs_alone(self) -> None:
+        run = self.flat({"small": 1, "huge": 100, "unknown": 0}, 10)
+        assert taken(run) == ["small", "unknown"]
+        run.finish("small", BUILT)
+        assert taken(run) == []
+        run.finish("unknown", BUILT)
+        assert taken(run) == ["huge"]
+
+    def test_beside_what_never_fits_nothing_starts(self) -> None:
+        run = self.flat({"huge": 100, "unknown": 0}, 10)
+        assert taken(run) == ["huge"]
+        assert not run.finished
+        run.finish("huge", BUILT)
+        assert taken(run) == ["unknown"]
+
+    def test_without_a_bound_memory_does_not_count(self) -> None:
+        assert taken(self.flat({"a": 60, "b": 50}, None)) == ["a", "b"]
+
+    def test_a_step_is_passed_so_many_times_and_no_more(self) -> None:
+        run = self.flat({"first": 1, "big": 10, **{f"small{number:03}": 1 for number in range(100)}}, 10)
+        running = [run.take(), run.take()]
+        assert running == ["first", "small000"]
+        started = 1
+        while running:
+            id = running.pop(0)
+            assert id is not None
+            run.finish(id, BUILT)
+            next = run.take()
+            if next == "big":
+                break
+            if next is not None:
+                running.append(next)
+                started += 1
+        assert started == PASSES
+
+    def test_cancel_ends_what_waits_for_memory(self) -> None:
+        run = self.flat({"a": 6, "b": 6}, 10)
+        assert taken(run) == ["a"]
+        assert run.cancel() == [("b", Cancelled())]
+        run.finish("a", BUILT)
+        assert run.finished
+
+    @given(
+        edges=graphs(),
+        extra=st.integers(0, 60),
+        room=st.integers(0, 20),
+        slots=st.integers(1, 5),
+        chance=st.randoms(use_true_random=False),
+    )
+    def test_it_is_never_exceeded_and_nothing_starves(
+        self, edges: dict[str, list[str]], extra: int, room: int, slots: int, chance: Random
+    ) -> None:
+        edges |= {f"extra{number:02}": [] for number in range(extra)}
+        need = {id: chance.randrange(15) for id in edges if chance.random() < 0.8}
+        rank = {id: chance.randrange(5) * 100 + place for place, id in enumerate(edges)}
+        run = Scheduler(graph(edges), set(), {}, memory=need, room=room, order=rank.__getitem__)
+        running: list[str] = []
+        ended: set[str] = set()
+        passed = dict.fromkeys(edges, 0)
+        while not run.finished:
+            while len(running) < slots:
+                ready = [id for id in edges if id not in ended and id not in running and ended.issuperset(edges[id])]
+                free = room - sum(need.get(one, 0) for one in running)
+                fitting = [id for id in ready if need.get(id, 0) <= free or not running]
+                best = min(ready, key=rank.__getitem__, default=None)
+                id = run.take()
+                if id is None:
+                    assert not fitting or (best not in fitting and best is not None and passed[best] == PASSES)
+                    break
+                assert id == min(fitting, key=rank.__getitem__), "the best of those that fit"
+                if best is not None and id != best:
+                    passed[best] += 1
+                    assert passed[best] <= PASSES
+                running.append(id)
+                assert len(running) == 1 or sum(need.get(one, 0) for one in running) <= room
+            assert running, "it is not finished, so something must run"
+            id = running.pop(chance.randrange(len(running)))
+            ended |= {id for id, _ in run.finish(id, BUILT)}
+        assert ended == edges.keys()
+
+
+def test_an_order_of_ones_own() -> None:
+    edges: dict[str, list[str]] = {"a": [], "b": [], "c": []}
+    ranks = {"a": 1.5, "b": 0.5, "c": 0.5}
+    assert taken(Scheduler(graph(edges), set(), {}, order=ranks.__getitem__)) == ["b", "c", "a"]

@@ -1,0 +1,117 @@
+"""How long a run would take: the real scheduler on a clock that does not wait. Pure, and chance only from a seed.
+
+A discrete-event simulation: workers take steps as in a run, and time goes to the next end of a step. What a run spends
+besides its steps is left out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from random import Random
+
+from engine.dag import Dag
+from engine.estimate import Estimates
+from engine.outcome import Built
+from engine.scheduler import DEFAULT_SECONDS, Order, Scheduler, ranking
+from engine.step import StepId
+
+_BUILT = Built(0.0, None, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Makespan:
+    """How long all steps take on some workers. Seconds each but for `utilisation`.
+
+    `makespan` is the time from the first start to the last end, `work` the sum of all durations, `critical_path` the
+    longest chain of steps, `utilisation` the part of the workers' time in which they work (0 where there is none).
+    """
+
+    makespan: float
+    work: float
+    critical_path: float
+    utilisation: float
+    workers: int
+
+    @property
+    def bound(self) -> float:
+        """What no schedule can go below."""
+        return max(self.critical_path, self.work / self.workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Seconds that a run takes at most, in half of all cases and in nine of ten."""
+
+    p50: float
+    p90: float
+
+
+def simulate(
+    dag: Dag,
+    seconds: Mapping[StepId, float],
+    workers: int,
+    *,
+    cached: Set[StepId] = frozenset(),
+    expected: Mapping[StepId, float] | None = None,
+    memory: Mapping[StepId, int] | None = None,
+    room: int | None = None,
+    order: Order | None = None,
+) -> Makespan:
+    """Run all steps that are not `cached`, each for its `seconds` (DEFAULT_SECONDS where it has none).
+
+    The scheduler goes by `expected` where it is given, and is told of memory and order as `Scheduler` has them.
+    """
+    took = {step.id: seconds.get(step.id, DEFAULT_SECONDS) for step in dag if step.id not in cached}
+    believed = took if expected is None else expected
+    scheduler = Scheduler(dag, cached, believed, memory=memory, room=room, order=order)
+    makespan = _run(scheduler, took, workers)
+    work = math.fsum(took.values())
+    critical = max(dag.remaining(took, cached).values(), default=0.0)
+    return Makespan(makespan, work, critical, work / (makespan * workers) if makespan else 0.0, workers)
+
+
+def predict(
+    dag: Dag,
+    estimates: Estimates,
+    workers: int,
+    *,
+    cached: Set[StepId] = frozenset(),
+    room: int | None = None,
+    runs: int = 50,
+    seed: int = 0,
+) -> Prediction:
+    """Simulate `runs` runs in which each step takes a log-normal time around its estimate, independent of all others.
+
+    The scheduler knows the estimates, the clock the samples. A machine that is slow as a whole is not foreseen: what
+    is predicted is the effect of steps that vary each by itself, and in a sum of many those cancel out.
+    """
+    chance = Random(seed)  # noqa: S311  # no secret is made of it
+    todo = [step.id for step in dag if step.id not in cached]
+    order = ranking(dag, cached, estimates.seconds).__getitem__
+    shape = [(id, estimates.seconds.get(id, DEFAULT_SECONDS), estimates.spread.get(id, 0.0)) for id in todo]
+    found = []
+    for _ in range(runs):
+        took = {id: median * math.exp(chance.gauss(0.0, spread)) for id, median, spread in shape}
+        scheduler = Scheduler(dag, cached, {}, memory=estimates.memory, room=room, order=order)
+        found.append(_run(scheduler, took, workers))
+    found.sort()
+    return Prediction(*(found[math.ceil(part * runs) - 1] for part in (0.5, 0.9)))
+
+
+def _run(scheduler: Scheduler, took: Mapping[StepId, float], workers: int) -> float:
+    """The time at which the last step ends."""
+    if workers < 1:
+        raise ValueError("a run needs a worker")
+    now, started = 0.0, 0
+    ends: list[tuple[float, int, StepId]] = []
+    while True:
+        while len(ends) < workers and (id := scheduler.take()) is not None:
+            heapq.heappush(ends, (now + took[id], started, id))
+            started += 1
+        if not ends:
+            return now
+        now, _, id = heapq.heappop(ends)
+        scheduler.finish(id, _BUILT)

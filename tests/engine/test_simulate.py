@@ -1,0 +1,136 @@
+"""How long simulated runs take: by hand, against what no schedule can go below, and against other orders."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import scheduling
+from engine.dag import Dag
+from engine.estimate import Estimates
+from engine.plan import Plan
+from engine.simulate import Makespan, predict, simulate
+from tests.engine.test_scheduler import graph, graphs
+
+FORK = {"base": [], "short": ["base"], "other": ["base"], "long": ["base"], "end": ["long", "short"]}
+SECONDS = {"base": 1.0, "short": 2.0, "other": 3.0, "long": 4.0, "end": 5.0}
+
+
+def test_by_hand() -> None:
+    """Two workers: base 0-1; long 1-5 and short 1-3; other 3-6; end 5-10."""
+    found = simulate(graph(FORK), SECONDS, 2)
+    assert found == Makespan(10.0, 15.0, 10.0, 0.75, 2)
+    assert found.bound == 10.0
+
+
+def test_one_worker_takes_the_work() -> None:
+    assert simulate(graph(FORK), SECONDS, 1).makespan == 15.0
+
+
+def test_cached_steps_take_no_time() -> None:
+    assert simulate(graph(FORK), SECONDS, 2, cached={"base", "long"}) == Makespan(7.0, 10.0, 7.0, 10 / 14, 2)
+
+
+def test_another_order() -> None:
+    """Short and other first: long 3-7, end 7-12."""
+    ranks = {id: place for place, id in enumerate(FORK)}
+    assert simulate(graph(FORK), SECONDS, 2, order=ranks.__getitem__).makespan == 12.0
+
+
+def test_the_scheduler_goes_by_what_is_expected() -> None:
+    assert simulate(graph(FORK), SECONDS, 2, expected={"other": 100.0, "short": 50.0}).makespan == 12.0
+
+
+def test_memory_keeps_steps_apart() -> None:
+    edges: dict[str, list[str]] = {"a": [], "b": [], "c": []}
+    assert simulate(graph(edges), {}, 3, memory={"a": 6, "b": 6}, room=10).makespan == 2.0
+    assert simulate(graph(edges), {}, 3, memory={"a": 6, "b": 6}).makespan == 1.0
+
+
+def test_nothing_to_do() -> None:
+    assert simulate(Dag(), {}, 3) == Makespan(0.0, 0.0, 0.0, 0.0, 3)
+    assert predict(Dag(), Estimates({}, {}, {}, set()), 3).p90 == 0.0
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_there_must_be_a_worker(workers: int) -> None:
+    with pytest.raises(ValueError, match="worker"):
+        simulate(graph(FORK), SECONDS, workers)
+
+
+@given(edges=graphs(), workers=st.integers(1, 5), chance=st.randoms(use_true_random=False))
+def test_between_what_none_can_beat_and_what_any_keeps(
+    edges: dict[str, list[str]], workers: int, chance: Random
+) -> None:
+    """Graham 1969: a list schedule takes at most work / workers + (1 - 1 / workers) * critical path."""
+    seconds = {id: chance.choice([0.0, 1.0, chance.random() * 100]) for id in edges}
+    cached = {id for id in edges if chance.random() < 0.2}
+    order = chance.choice([None, scheduling.at_random(1), scheduling.first_come()])
+    found = simulate(graph(edges), seconds, workers, cached=cached, order=order)
+    most = found.work / workers + (1 - 1 / workers) * found.critical_path
+    assert found.bound - 1e-9 <= found.makespan <= most + 1e-9
+    assert 0 <= found.utilisation <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("workers", scheduling.WORKERS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_on_wide_graphs_it_is_within_a_twentieth_of_the_bound(workers: int, seed: int) -> None:
+    dag = scheduling.layered(6_000, 600, 2, seed)
+    found = simulate(dag, scheduling.durations(dag, seed), workers)
+    assert found.makespan <= 1.05 * found.bound
+
+
+def merged() -> Dag:
+    """The DAG of all opam solutions where they are found, or else one of about the same shape."""
+    path = scheduling.solutions()
+    if path is None:
+        return scheduling.layered(5_762, 600, 3)
+    dag = scheduling.opam(path)
+    assert (len(dag), sum(len(step.inputs) for step in dag)) == (5_762, 34_534)
+    return dag
+
+
+def test_on_all_of_opam_it_beats_fifo_and_chance() -> None:
+    dag = merged()
+    seconds = scheduling.durations(dag)
+    for workers in scheduling.WORKERS:
+        found = {name: one.makespan for name, one in scheduling.compare(dag, seconds, workers).items()}
+        assert found["ours"] < found["FIFO"]
+        assert found["ours"] < found["random"]
+
+
+def test_thousands_of_steps_take_little_time() -> None:
+    dag = scheduling.layered(20_000, 2_000, 2)
+    seconds = scheduling.durations(dag)
+    begun = time.process_time()
+    simulate(dag, seconds, 32)
+    assert time.process_time() - begun < 4, "it takes a tenth of that; bench/scheduling.py has more"
+
+
+class TestPrediction:
+    def test_steps_that_do_not_vary(self) -> None:
+        dag = graph(FORK)
+        found = predict(dag, Estimates(SECONDS, dict.fromkeys(SECONDS, 0.0), {}, set()), 2)
+        assert found.p50 == found.p90 == 10.0
+
+    def test_one_step_has_the_quantiles_of_its_own_distribution(self) -> None:
+        dag = graph({"a": []})
+        found = predict(dag, Estimates({"a": 10.0}, {"a": 0.5}, {}, set()), 1, runs=2000)
+        assert found.p50 == pytest.approx(10.0, rel=0.05)
+        assert found.p90 == pytest.approx(18.98, rel=0.05)  # 10 * exp(0.5 * 1.2816)
+
+    def test_a_seed_gives_the_same_again(self) -> None:
+        estimates = Estimates(SECONDS, dict.fromkeys(SECONDS, 0.5), {}, set())
+        one, again, other = (predict(graph(FORK), estimates, 2, seed=seed) for seed in (1, 1, 2))
+        assert one == again != other
+        assert one.p50 < one.p90
+
+    def test_memory_and_cached_steps_count(self) -> None:
+        dag = Dag.of([Plan("j", ("a", "b"), "b")], {step.id: step for step in graph({"a": [], "b": []})})
+        estimates = Estimates({"a": 1.0, "b": 1.0}, {}, {"a": 6, "b": 6}, set())
+        assert predict(dag, estimates, 2, room=10).p50 == 2.0
+        assert predict(dag, estimates, 2, room=10, cached={"a"}).p50 == 1.0
