@@ -48,10 +48,7 @@ def test_two_steps_that_need_most_of_the_memory_do_not_run_at_once(desk: Desk) -
     for file in files:
         desk.ok("delete", desk.final(file))
     done = desk.ok("build", "-j", "2", "--json", *files)
-    told = [
-        (event["event"], event["id"])
-        for event in map(json.loads, done.stdout.splitlines())
-        if event["event"] in ("start", "finish")
-    ]
-    runs = [kind for kind, id in told if id in {desk.final(file) for file in files}]
+    finals = {desk.final(file) for file in files}
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    runs = [event["event"] for event in told if event.get("id") in finals and event["event"] in ("start", "finish")]
     assert runs == ["start", "finish", "start", "finish"]

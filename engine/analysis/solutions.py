@@ -1,0 +1,81 @@
+"""The solutions of a package solver as jobs: an item is a package version with the closure of its dependencies.
+
+The document is `{"jobs": [{"packages": [name.version], "deps": [[index into packages]]}]}`; other keys are not read.
+Without its closure a package version would not do as an item, for what it needs differs from job to job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from engine.analysis.jobs import Jobs
+
+
+def read(document: Mapping[str, object]) -> Jobs:
+    """Jobs in the document's order; each takes its packages as they come, what one depends on before it.
+
+    Raises ValueError that names what is not as described above, or a cycle of dependencies.
+    """
+    table = _Table()
+    solutions = document.get("jobs")
+    if not isinstance(solutions, list):
+        raise ValueError("jobs: not a list")
+    jobs = []
+    for number, solution in enumerate(solutions):
+        where = f"jobs[{number}]"
+        if not isinstance(solution, dict):
+            raise ValueError(f"{where}: not an object")
+        packages = _packages(where, solution.get("packages"))
+        jobs.append(table.job(where, packages, _deps(where, solution.get("deps"), len(packages))))
+    return Jobs(table.names, table.needs, jobs)
+
+
+class _Table:
+    """Gives the same number to the same package version with the same dependencies, which are numbers themselves."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.needs: list[tuple[int, ...]] = []
+        self._numbers: dict[tuple[str, tuple[int, ...]], int] = {}
+
+    def job(self, where: str, packages: Sequence[str], deps: Sequence[Sequence[int]]) -> tuple[int, ...]:
+        items: dict[int, int] = {}
+        entered: set[int] = set()
+        todo = list(reversed(range(len(packages))))
+        while todo:
+            index = todo[-1]
+            missing = [dep for dep in deps[index] if dep not in items]
+            if missing and index in entered:
+                raise ValueError(f"{where}: {packages[index]} depends on itself")
+            entered.add(index)
+            todo += reversed(missing)
+            if not missing:
+                todo.pop()
+                if index not in items:
+                    items[index] = self._item(packages[index], {items[dep] for dep in deps[index]})
+        return tuple(items.values())
+
+    def _item(self, package: str, needs: Iterable[int]) -> int:
+        key = (package, tuple(sorted(needs)))
+        if key not in self._numbers:
+            self._numbers[key] = len(self.names)
+            self.names.append(package)
+            self.needs.append(key[1])
+        return self._numbers[key]
+
+
+def _packages(where: str, given: object) -> list[str]:
+    if not isinstance(given, list) or not all(isinstance(package, str) for package in given):
+        raise ValueError(f"{where}.packages: not a list of strings")
+    if len(set(given)) < len(given):
+        raise ValueError(f"{where}.packages: one stands twice")
+    return given
+
+
+def _deps(where: str, given: object, count: int) -> list[list[int]]:
+    if not isinstance(given, list) or len(given) != count:
+        raise ValueError(f"{where}.deps: not a list as long as packages")
+    for index, deps in enumerate(given):
+        if not isinstance(deps, list) or not all(type(dep) is int and 0 <= dep < count for dep in deps):
+            raise ValueError(f"{where}.deps[{index}]: not a list of indexes into packages")
+    return given

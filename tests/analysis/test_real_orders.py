@@ -1,0 +1,63 @@
+"""The orders of 3,611 real solutions of package builds: never worse than was once reached."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from engine.analysis.bound import BOUNDS
+from engine.analysis.jobs import Jobs, levels
+from engine.analysis.solutions import read
+from engine.analysis.strategies import BUDGET, evaluate
+from tests.counts import FULL
+
+DATA = Path(os.environ.get("STEPWOOD_DATA") or Path(__file__).parents[3] / "shared" / "data")
+FILE = DATA / "opam_solutions_5.3.0.json.zst"
+pytestmark = pytest.mark.skipif(not FILE.exists(), reason=f"needs {FILE}")
+
+
+@pytest.fixture(scope="module")
+def jobs() -> Jobs:
+    with FILE.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as text:
+        return read(json.loads(text.read()))
+
+
+def test_the_batch(jobs: Jobs) -> None:
+    assert (len(jobs.jobs), jobs.total, max(map(len, jobs.jobs))) == (3611, 126_167, 203)
+    assert (len(jobs.names), len(set(jobs.names))) == (5762, 4067)
+    assert sum(map(len, jobs.needs)) == 34_534
+    assert max(levels(jobs)) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("arbitrary", 40_486), ("alphabetical", 52_806), ("popular", 35_947), ("merge", 5_762)],
+)
+def test_plain_orders(jobs: Jobs, name: str, steps: int) -> None:
+    (result,) = evaluate(jobs, [name])
+    assert result.distinct == steps
+
+
+@pytest.mark.parametrize(("name", "steps"), [("greedy", 22_625), ("online", 19_081), ("agglomerative", 16_620)])
+def test_better_orders(jobs: Jobs, name: str, steps: int) -> None:
+    (result,) = evaluate(jobs, [name])
+    assert result.distinct <= steps
+
+
+def test_search(jobs: Jobs) -> None:
+    (result,) = evaluate(jobs, ["search"], seconds=BUDGET if FULL else 4)
+    assert result.distinct <= (16_500 if FULL else 16_620)
+
+
+def test_bounds(jobs: Jobs) -> None:
+    some = jobs if FULL else Jobs(jobs.names, jobs.needs, jobs.jobs[:300])
+    spanning, independent, claims = (bound(some) for bound in BOUNDS.values())
+    (agglomerative,) = evaluate(some, ["agglomerative"])
+    assert spanning < independent < claims <= agglomerative.distinct
+    if FULL:
+        assert (spanning, independent) == (8_550, 16_084)
+        assert claims >= 16_300
