@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 
@@ -271,7 +270,3 @@ def test_one_engine_is_killed_and_the_other_finishes(desk: Desk) -> None:
             assert second.stdout.read().endswith("one\ntwo\nthree\n")
     assert set(desk.states("a.spec")) == {"cached"}
     desk.at_rest()
-
-
-def test_the_causes_file_is_part_of_the_package() -> None:
-    assert (Path(__file__).parents[2] / "engine" / "executor" / "causes.toml").exists()

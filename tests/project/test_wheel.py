@@ -19,7 +19,7 @@ TOP = ("grammar", "system", "engine", "stores", "sandboxes", "stepwood")
 
 def sources() -> set[str]:
     """What of the project's folders belongs into a wheel."""
-    found = {path for top in TOP for ending in ("*.py", "*.lark") for path in (PROJECT / top).rglob(ending)}
+    found = {path for top in TOP for ending in ("*.py", "*.lark", "*.toml") for path in (PROJECT / top).rglob(ending)}
     return {str(path.relative_to(PROJECT)) for path in found}
 
 
@@ -51,7 +51,7 @@ def test_every_package_is_listed() -> None:
 def test_the_files_of_the_wheel(wheel: zipfile.ZipFile) -> None:
     files = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert files == sources()
-    assert "grammar/spec.lark" in files
+    assert {"grammar/spec.lark", "engine/executor/causes.toml"} <= files
 
 
 def test_the_metadata_of_the_wheel(wheel: zipfile.ZipFile) -> None:
