@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +27,17 @@ class Settings:
     context: Path | None = None
     bases: Mapping[str, str] = field(default_factory=dict)
     pull: str = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the command line says about workflows: values of parameters, and which jobs are asked for (all: none)."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    only: Sequence[str] = ()
+
+
+EVERYTHING = Choice()
 
 
 def load(path: Path | None) -> dict[str, object]:

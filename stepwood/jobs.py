@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,22 +16,11 @@ from engine.plan import Job
 from grammar import parser
 from grammar.ast import Spec, Workflow
 from grammar.source import Body, Source
-from stepwood.config import STDIN
+from stepwood.config import EVERYTHING, STDIN, Choice
 from system.errors import InputError
 
 if TYPE_CHECKING:
     from grammar.expand import Jobs
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the command line says about workflows: values of parameters, and which jobs are asked for (all: none)."""
-
-    values: Mapping[str, str] = field(default_factory=dict)
-    only: Sequence[str] = ()
-
-
-EVERYTHING = Choice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +31,6 @@ class Asked:
     workflow: bool
 
 
-def shown(file: str) -> str:
-    """A FILE as messages name it."""
-    return "<stdin>" if file == STDIN else file
-
-
 def read(file: str) -> Source:
     """The text of a FILE; `-` is standard input, which stands in the working directory."""
     try:
@@ -54,7 +38,7 @@ def read(file: str) -> Source:
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
     folder = "" if file == STDIN else os.path.dirname(file)
-    return Source(shown(file), parser.decode(data), os.path.abspath(folder))
+    return Source("<stdin>" if file == STDIN else file, parser.decode(data), os.path.abspath(folder))
 
 
 def included(source: Source, path: str) -> Source:

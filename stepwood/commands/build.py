@@ -15,8 +15,6 @@ from engine.dag import Dag
 from engine.executor.loop import Loop, Options
 from engine.step import Policy, Run
 from grammar.builder import exit_status, pattern
-from grammar.lexer import Token
-from grammar.place import PlacedError
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
@@ -90,22 +88,11 @@ def build(
 
 def _policy(retry: tuple[str, ...], timeout: str | None, silence: str | None) -> Policy:
     """What holds for runs that say nothing else."""
-    exits: set[int] = set()
-    patterns = []
-    try:
-        for rule in retry:
-            token = Token("ATOM", rule, 1, 1)
-            if rule.isdecimal():
-                exits.add(exit_status(token))
-            else:
-                patterns.append(pattern(token))
-    except PlacedError as error:
-        raise InputError(f"--retry: {error.message}") from None
     return Policy(
         None if timeout is None else options.seconds("--timeout", timeout),
         None if silence is None else options.seconds("--silence", silence),
-        exits=frozenset(exits),
-        logs=tuple(patterns),
+        exits=frozenset(options.parsed("--retry", rule, exit_status) for rule in retry if rule.isdecimal()),
+        logs=tuple(options.parsed("--retry", rule, pattern) for rule in retry if not rule.isdecimal()),
     )
 
 

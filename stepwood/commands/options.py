@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from grammar.builder import duration
-from grammar.lexer import Token
-from grammar.place import PlacedError
-from stepwood.jobs import Choice
+from stepwood.config import Choice
 from system.errors import InputError
+
+if TYPE_CHECKING:
+    from grammar.lexer import Token  # a command that reads no spec need not import how they are read
 
 REMEMBERED = 7 * 86400.0
 """Seconds for which a failure is known where nothing else is said."""
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 files = click.argument("files", nargs=-1, required=True, metavar="FILE…")
@@ -89,8 +90,18 @@ def known_for(shared: dict[str, Any], workflow: bool) -> float | None:
 
 def seconds(option: str, text: str) -> float:
     """A duration of the command line."""
+    from grammar.builder import duration
+
+    return parsed(option, text, duration)
+
+
+def parsed(option: str, text: str, read: Callable[[Token], T]) -> T:
+    """What the grammar's `read` makes of an option's text."""
+    from grammar.lexer import Token
+    from grammar.place import PlacedError
+
     try:
-        return duration(Token("ATOM", text, 1, 1))
+        return read(Token("ATOM", text, 1, 1))
     except PlacedError as error:
         raise InputError(f"{option}: {error.message}", hint=error.hint) from None
 
