@@ -301,6 +301,10 @@ class Index:
             for row in self._db.rows(f"{ATTEMPTS} WHERE step = ? AND outcome <> 'cached' ORDER BY id", (id,))
         ]
 
+    def logs(self, id: StepId) -> set[str]:
+        """The logs of all recorded tries of a step, as paths from the store's folder."""
+        return {attempt.log for attempt in self.attempts(id) if attempt.log is not None}
+
     def batch_attempts(self, batch: str) -> list[Attempt]:
         """How the steps of a batch ended, in the order in which they were recorded."""
         return [Attempt(*row) for row in self._db.rows(f"{ATTEMPTS} WHERE batch = ? ORDER BY id", (batch,))]

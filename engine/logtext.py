@@ -16,7 +16,7 @@ import re
 import signal
 import threading
 import uuid
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -138,6 +138,17 @@ def readable(data: bytes) -> str:
 
 def _plain(text: str) -> str:
     return _COLOURS.sub("", text).replace("\0", " ")
+
+
+def newest(folder: Path, known: Mapping[str, Set[str]]) -> dict[str, str]:
+    """For each step that is a key: the path of its newest log that is not among those known, where there is one."""
+    found: dict[str, tuple[float, str]] = {}
+    for entry in os.scandir(folder / "logs"):
+        step, path = entry.name.partition(".")[0], f"logs/{entry.name.removesuffix(ZST)}"
+        if step in known and path.endswith(".log") and path not in known[step]:
+            with contextlib.suppress(FileNotFoundError):
+                found[step] = max(found.get(step, (0.0, "")), (entry.stat().st_mtime, path))
+    return {step: path for step, (_, path) in found.items()}
 
 
 def left(folder: Path, known: Set[str], before: float) -> Iterator[tuple[str, str, float]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.events import Output
 from engine.executor.logs import CHUNK
+from engine.logtext import newest, open_log
 from engine.step import StepId
 
 _ROUND = 16
@@ -16,35 +17,33 @@ _ROUND = 16
 
 
 class Elsewhere:
-    """One such step. `given_up`: at the last look nobody was making it any more."""
+    """One such step.
 
-    def __init__(self, id: StepId) -> None:
-        self.id, self.given_up = id, False
-        self._file: int | None = None
-        self._name = ""
+    `known` are logs of tries that had ended before. `given_up`: at the last look nobody was making it any more.
+    """
 
-    def open(self, folder: Path, name: str) -> None:
-        """Read on in the log `name`: the first one, or that of another try."""
-        if name != self._name:
+    def __init__(self, id: StepId, known: Set[str]) -> None:
+        self.id, self.known, self.given_up = id, known, False
+        self._file: BinaryIO | None = None
+        self._path = ""
+
+    def open(self, folder: Path, path: str) -> None:
+        """Read on in the log `path`: the first one, or that of another try."""
+        if path != self._path:
             self.close()
-            try:
-                self._file = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                return  # gone in the meantime
-            self._name = name
+            with suppress(FileNotFoundError):  # gone in the meantime
+                self._file, self._path = open_log(folder, path), path
 
-    def read(self, report: Callable[[Output], object], rounds: float) -> None:
-        """Tell what has come since the last time, at most `rounds` pieces."""
-        while rounds > 0:
-            rounds -= 1
-            data = b"" if self._file is None else os.read(self._file, CHUNK)
-            if not data:
-                return
+    def read(self, report: Callable[[Output], object], *, to_end: bool) -> None:
+        """Tell what has come since the last time."""
+        pieces = 0
+        while self._file is not None and (to_end or pieces < _ROUND) and (data := self._file.read(CHUNK)):
             report(Output(self.id, data))
+            pieces += 1
 
     def close(self) -> None:
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
             self._file = None
 
 
@@ -52,17 +51,8 @@ def follow(
     steps: Collection[Elsewhere], store: Path, report: Callable[[Output], object], *, to_end: bool = False
 ) -> None:
     """Tell what the logs of `steps` have got since the last look, all of it where they have come to their end."""
-    wanted = {step.id: step for step in steps}
-    newest: dict[StepId, tuple[int, str]] = {}
-    with os.scandir(store / "logs") as entries:
-        for entry in entries:
-            id = entry.name.partition(".")[0]
-            if id in wanted and entry.name.endswith(".log"):
-                try:
-                    newest[id] = max(newest.get(id, (0, "")), (entry.stat().st_mtime_ns, entry.name))
-                except FileNotFoundError:
-                    continue
-    for id, (_, name) in newest.items():
-        wanted[id].open(store / "logs", name)
+    paths = newest(store, {step.id: step.known for step in steps})
     for step in steps:
-        step.read(report, math.inf if to_end else _ROUND)
+        if step.id in paths:
+            step.open(store, paths[step.id])
+        step.read(report, to_end=to_end)

@@ -195,7 +195,7 @@ class Loop:
     def _handle(self, message: _Message | None) -> None:
         match message:
             case Done(id=id, outcome=None):
-                self._elsewhere[id] = Elsewhere(id)
+                self._elsewhere[id] = Elsewhere(id, self._index.logs(id))
                 self._report(Attached(id))
             case Done():
                 self._ended(message)

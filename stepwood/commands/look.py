@@ -15,10 +15,9 @@ from typing import Any, BinaryIO
 
 import click
 
-from engine import logbook
 from engine.explain import Cause, Difference, causes, difference
 from engine.index import Index
-from engine.logtext import ZST, open_log
+from engine.logtext import newest, open_log
 from engine.step import SHORT, counted
 from stepwood import wire
 from stepwood.commands import options
@@ -155,6 +154,8 @@ def log(
 
 
 def _search(store: Store, index: Index, words: list[str], limit: int, as_json: bool) -> None:
+    from engine import logbook
+
     found = logbook.search(store.folder, words, limit)
     if as_json:
         shown = [
@@ -219,14 +220,7 @@ def _log_path(store: Store, index: Index, step: str) -> str | None:
 
 def _running_log(store: Store, index: Index, step: str) -> str | None:
     """The newest log that no attempt has yet; a step's logs are named after its id."""
-    known = {attempt.log for attempt in index.attempts(step)}
-    logs = {}
-    for file in (store.folder / "logs").glob(f"{step}.*.log*"):
-        path = f"logs/{file.name.removesuffix(ZST)}"
-        if path.endswith(".log") and path not in known:
-            with suppress(FileNotFoundError):
-                logs[path] = file.stat().st_mtime
-    return max(logs, key=lambda path: logs[path], default=None)
+    return newest(store.folder, {step: index.logs(step)}).get(step)
 
 
 def _list_flaky(index: Index, limit: int, as_json: bool) -> None:

@@ -246,6 +246,19 @@ def test_a_second_build_attaches_and_reads_the_log_from_the_beginning(desk: Desk
         assert sum(attempt.outcome == "built" for attempt in index.attempts(desk.final("a.spec"))) == 1
 
 
+def test_the_log_of_an_earlier_try_is_not_taken_for_that_of_one_in_flight(desk: Desk) -> None:
+    desk.write("a.spec", sh("sleep 2; cat /proc/sys/kernel/random/uuid; sleep 1; exit 3"))
+    earlier = desk.run("build", "a.spec").stdout
+    with desk.started("build", "a.spec") as first:
+        until(lambda: processes(str(desk.place)))
+        time.sleep(0.5)
+        second = desk.run("build", "a.spec")
+        assert first.wait(20) == 1
+        assert first.stdout is not None
+        assert second.stdout == first.stdout.read() != earlier
+    assert "attach " in second.stderr
+
+
 def test_a_second_build_sees_the_failure_of_the_first(desk: Desk) -> None:
     desk.write("a.spec", sh("echo one; sleep 2; exit 9"))
     with desk.started("build", "a.spec") as first:
