@@ -24,10 +24,11 @@ from typing import TypeVar
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from planning import Nowhere  # noqa: E402
+
 from engine.dag import Dag  # noqa: E402
 from engine.plan import Job, Planner  # noqa: E402
 from engine.render import Prospect, as_json  # noqa: E402
-from engine.step import Base, Config, Manifest  # noqa: E402
 from grammar.ast import Workflow  # noqa: E402
 from grammar.expand import Jobs, expand  # noqa: E402
 from grammar.parser import parse_any  # noqa: E402
@@ -37,16 +38,6 @@ RUNS = 3
 GROUPS, MEMBERS = 50, 80
 COMMON, GROUP, OWN = 30, 20, 10
 T = TypeVar("T")
-
-
-class Nowhere:
-    """A world with one base and no files."""
-
-    def pin(self, base: str) -> Base:
-        return Base(base, "sha256:0", Config(), "")
-
-    def manifest(self, folder: str, sources: tuple[str, ...], exclude: tuple[str, ...]) -> Manifest:
-        raise AssertionError("no copies here")
 
 
 def runs(count: int, text: str) -> str:

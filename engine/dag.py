@@ -83,11 +83,6 @@ class Dag:
         """The names of the jobs that need a step."""
         return self._jobs[id]
 
-    def dependents(self, id: StepId) -> Iterable[StepId]:
-        """The steps that read a step's result directly."""
-        successors: Iterable[StepId] = self._graph.successors(id)
-        return successors
-
     def descendants(self, id: StepId) -> set[StepId]:
         """All steps that need a step, directly or not."""
         found: set[StepId] = nx.descendants(self._graph, id)

@@ -318,11 +318,8 @@ class Index:
 
     def durations(self, ids: Iterable[StepId]) -> dict[StepId, float]:
         """The median seconds (the lower of two) that each of `ids` took to build, where it was ever built."""
-        seconds: defaultdict[StepId, list[float]] = defaultdict(list)
-        sql = "SELECT step, seconds FROM attempts WHERE outcome = 'built' AND outcome <> 'cached' AND step IN (?)"
-        for step, took in self._db.rows_in(sql, ids):
-            seconds[step].append(took)
-        return {step: sorted(took)[(len(took) - 1) // 2] for step, took in seconds.items()}
+        took = {step: sorted(seconds for seconds, _ in builds) for step, builds in self.builds(ids).items()}
+        return {step: seconds[(len(seconds) - 1) // 2] for step, seconds in took.items()}
 
     def builds(self, ids: Iterable[StepId]) -> dict[StepId, list[Build]]:
         """What each of `ids` took whenever it was built, the latest first; without those that never were."""

@@ -150,6 +150,10 @@ class Copy:
 Action = Base | Run | Copy
 
 
+TRIES = 3
+"""How often what may pass by itself is tried where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What bounds the attempts of a run, and which of its failures are tried again. Not in the id.
@@ -161,7 +165,7 @@ class Policy:
 
     timeout: float | None = None
     silence: float | None = None
-    attempts: int = 3
+    attempts: int = TRIES
     exits: frozenset[int] = frozenset()
     logs: tuple[str, ...] = ()
 

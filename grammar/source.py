@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grammar.ast import At, Spec
-from grammar.place import PlacedError
+from grammar.place import PlacedError, place
 from system.errors import SpecError
 
 
@@ -32,9 +32,7 @@ class Source:
         for _ in range(at.line - 1):
             start = self.text.find("\n", start) + 1
         found = self.text.find(part, start + at.column - 1)
-        if found < 0:
-            return at
-        return At(self.text.count("\n", 0, found) + 1, found - self.text.rfind("\n", 0, found))
+        return at if found < 0 else place(self.text, found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, TextIO
 
 from engine.events import Attached, BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
@@ -34,6 +35,11 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
     except BrokenPipeError:
         _mute(sys.stderr)
+
+
+def when(seconds: float) -> str:
+    """A time, in seconds since the epoch, as people here read it."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _mute(stream: TextIO) -> None:

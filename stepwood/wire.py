@@ -48,6 +48,18 @@ def index(of: Store) -> Index | None:
     return Index.find(of.folder / INDEX)
 
 
+@contextmanager
+def records(settings: Settings) -> Iterator[tuple[Store, Index]]:
+    """A store and its index, for who looks. InputError where there is none."""
+    of = store(settings)
+    found = index(of)
+    if found is None:
+        hint = "`stepwood build` makes one; `stepwood fsck --rebuild-index` restores a lost index"
+        raise InputError(f"there is no index in {of.folder}", hint=hint)
+    with found:
+        yield of, found
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """All that a build needs, open."""

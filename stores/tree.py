@@ -19,7 +19,6 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 import threading
 import time
 import uuid
@@ -268,8 +267,8 @@ class TreeStore:
         for kind, folder in (("cache", "caches"), ("failed", "failed"), ("work", "work"), ("logs", "logs")):
             if (self.folder / folder).is_dir():
                 for entry in sorted(os.scandir(self.folder / folder), key=lambda entry: entry.name):
-                    parts.append(Usage(entry.name, kind, _bytes(Path(entry.path))))
-        parts += [Usage(name, "search", _bytes(path)) for name in SEARCH if (path := self.folder / name).exists()]
+                    parts.append(Usage(entry.name, kind, disk.usage(Path(entry.path))))
+        parts += [Usage(name, "search", disk.usage(path)) for name in SEARCH if (path := self.folder / name).exists()]
         return parts
 
     def sync(self) -> None:
@@ -372,15 +371,6 @@ def kind_of(folder: Path) -> str | None:
     """The kind of the store in a folder, None where there is none yet."""
     with disk.errors(f"cannot read the store {folder}"):
         return _first(folder / "driver")
-
-
-def _bytes(path: Path) -> int:
-    """What a file or a tree takes on disk; nothing where it is gone meanwhile."""
-    try:
-        info = os.lstat(path)
-    except FileNotFoundError:
-        return 0
-    return disk.usage(path) if stat.S_ISDIR(info.st_mode) else info.st_blocks * 512
 
 
 def _first(path: Path) -> str | None:

@@ -128,14 +128,16 @@ def errors(what: str) -> Iterator[None]:
                 raise StoreError(text) from error
 
 
-def usage(folder: Path) -> int:
-    """Bytes that a tree takes on disk, hard links counted once."""
+def usage(path: Path) -> int:
+    """Bytes that a file, or what is in a folder, takes on disk, hard links counted once; 0 where it is gone."""
     seen: set[tuple[int, int]] = set()
     total = 0
-    folders = [os.fspath(folder)]
+    folders = [os.fspath(path)]
     while folders:
         try:
             entries = list(os.scandir(folders.pop()))
+        except NotADirectoryError:
+            return os.lstat(path).st_blocks * 512  # only what was asked for can be a file
         except OSError:
             continue  # gone meanwhile
         for entry in entries:

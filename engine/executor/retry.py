@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import tenacity
 
+from engine.step import TRIES
 from system.errors import Interrupted, MachineError
 
-TRIES = 3
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 10.0
 

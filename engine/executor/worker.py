@@ -91,17 +91,17 @@ class Worker:
         """What a command's end means, and whether it may pass by itself."""
         policy, end = step.policy, log.tail(causes.TAIL)
         asked = causes.asks_again(policy, status, end)
-        match overrun:
-            case "timeout":
-                message = f"stopped after {policy.timeout:g} s, the time it has"
-                log.write(f"stepwood: {message}\n".encode())
-                return Failed(None, overrun, seconds, message, asked)
-            case "silence":
-                message = f"stopped after {policy.silence:g} s without output"
-                log.write(f"stepwood: {message}\n".encode())
-                return Failed(None, overrun, seconds, message, asked)
+        if overrun is not None:
+            told = {
+                "timeout": f"{policy.timeout} s, the time it has",
+                "silence": f"{policy.silence} s without output",
+            }
+            message = f"stopped after {told[overrun]}"
+            log.write(f"stepwood: {message}\n".encode())
+            return Failed(None, overrun, seconds, message, asked)
         network = isinstance(step.action, Run) and "host" in step.action.network
-        cause = causes.of_exit(status, end, network=network, out_of_memory=self.oom.rose())
+        out_of_memory = status == causes.KILLED and self.oom.rose()  # another's failure must not use the count up
+        cause = causes.of_exit(status, end, network=network, out_of_memory=out_of_memory)
         return Failed(status, cause, seconds, transient=asked or cause in causes.TRANSIENT)
 
     def _fill(self, step: Step, draft: Draft, log: Log) -> tuple[launch.Exit, Overrun | None]:

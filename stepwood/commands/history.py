@@ -7,7 +7,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from engine.step import SHORT
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
+from stepwood.console import when
 from system.errors import InputError
 
 SLOWER, SECONDS = 1.2, 1.0
@@ -70,11 +70,7 @@ def history(batches: tuple[str, ...], limit: int, as_json: bool, config: Path | 
     """List batches; or show what changed in BATCH, from OTHER or from the last one before it with the same jobs."""
     if len(batches) > 2:
         raise InputError("history takes a batch, or two")
-    store = wire.store(settings(config, shared))
-    index = wire.index(store)
-    if index is None:
-        raise InputError(f"there is no index in {store.folder}", hint="`stepwood build` makes one")
-    with index:
+    with wire.records(settings(config, shared)) as (_, index):
         ids = [index.resolve(batch, "batch").id for batch in batches]
         if not ids:
             _list(index, index.batches(limit=limit), as_json)
@@ -113,7 +109,7 @@ def _table(batches: Sequence[Batch], worked: Mapping[str, float]) -> None:
         rows.append(
             (
                 batch.id,
-                datetime.fromtimestamp(batch.started).strftime("%Y-%m-%d %H:%M:%S"),
+                when(batch.started),
                 batch.outcome or "unfinished",
                 *map(str, (batch.jobs, batch.steps, totals.built, totals.cached, totals.failed)),
                 "" if wall is None else f"{wall:.1f} s",

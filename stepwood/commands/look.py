@@ -6,10 +6,8 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,20 +20,9 @@ from engine.step import SHORT, counted
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import STDIN, settings
-from stepwood.console import say
+from stepwood.console import say, when
 from stores.store import Store
 from system.errors import InputError
-
-
-@contextmanager
-def _opened(config: Path | None, shared: dict[str, Any]) -> Iterator[tuple[Store, Index]]:
-    store = wire.store(settings(config, shared))
-    index = wire.index(store)
-    if index is None:
-        hint = "`stepwood build` makes one; `stepwood fsck --rebuild-index` restores a lost index"
-        raise InputError(f"there is no index in {store.folder}", hint=hint)
-    with index:
-        yield store, index
 
 
 @click.command()
@@ -50,7 +37,7 @@ def why(what: tuple[str, ...], config: Path | None, **shared: Any) -> None:
     options.chosen(shared)
     if len(what) > 2:
         raise InputError("why takes a step, two steps, or files")
-    with _opened(config, shared) as (_, index):
+    with wire.records(settings(config, shared)) as (_, index):
         steps = [index.step_of(index.resolve(name, "step", "job")) for name in what]
         if len(steps) == 1:
             sys.stdout.write(f"{steps[0]} {index.step(steps[0]).op}\n")
@@ -142,14 +129,14 @@ def log(
     if search is not None:
         if follow:
             raise InputError("--follow goes with a step, not with --search")
-        with _opened(config, shared) as (store, index):
+        with wire.records(settings(config, shared)) as (store, index):
             _search(store, index, [search, *what], limit, as_json)
         return
     if len(what) != 1:
         raise InputError("log takes one step or job", hint="or `--search WORDS…`")
     if as_json:
         raise InputError("--json goes with --search: a log is printed as it was written")
-    with _opened(config, shared) as (store, index):
+    with wire.records(settings(config, shared)) as (store, index):
         _print_log(store, index, what[0], follow)
 
 
@@ -166,7 +153,7 @@ def _search(store: Store, index: Index, words: list[str], limit: int, as_json: b
         sys.stdout.write(json.dumps({"version": 1, "logs": shown}) + "\n")
         return
     for one in found:
-        sys.stdout.write(f"{one.step[:SHORT]} {_when(one.ended)} {_op(index, one.step)}\n")
+        sys.stdout.write(f"{one.step[:SHORT]} {when(one.ended)} {_op(index, one.step)}\n")
         sys.stdout.write("".join(f"  {line.number}: {line.text}\n" for line in one.lines))
     if not found:
         say("nothing found")
@@ -230,7 +217,7 @@ def _list_flaky(index: Index, limit: int, as_json: bool) -> None:
         return
     for one in found:
         times = f"{one.failed} failed ({one.causes}), {one.built} passed"
-        sys.stdout.write(f"{one.step[:SHORT]} {_when(one.last)} {times}  {one.op}\n")
+        sys.stdout.write(f"{one.step[:SHORT]} {when(one.last)} {times}  {one.op}\n")
 
 
 @click.command()
@@ -240,7 +227,7 @@ def _list_flaky(index: Index, limit: int, as_json: bool) -> None:
 @options.store
 def ls(limit: int, flaky: bool, as_json: bool, config: Path | None, **shared: Any) -> None:
     """List the latest batches and their jobs."""
-    with _opened(config, shared) as (_, index):
+    with wire.records(settings(config, shared)) as (_, index):
         if flaky:
             _list_flaky(index, limit, as_json)
             return
@@ -262,7 +249,7 @@ def ls(limit: int, flaky: bool, as_json: bool, config: Path | None, **shared: An
             sys.stdout.write(json.dumps(shown) + "\n")
             return
         for batch, jobs in rows:
-            sys.stdout.write(f"{batch.id} {_when(batch.started)} {batch.outcome or 'unfinished'}, {len(jobs)} jobs\n")
+            sys.stdout.write(f"{batch.id} {when(batch.started)} {batch.outcome or 'unfinished'}, {len(jobs)} jobs\n")
             for job in jobs:
                 sys.stdout.write(f"  {job.outcome or 'unfinished':10} {job.final[:SHORT]} {job.name}\n")
 
@@ -273,7 +260,7 @@ def ls(limit: int, flaky: bool, as_json: bool, config: Path | None, **shared: An
 @options.store
 def show(id: str, as_json: bool, config: Path | None, **shared: Any) -> None:
     """Show a step (its op, inputs and attempts), a job or a batch."""
-    with _opened(config, shared) as (store, index):
+    with wire.records(settings(config, shared)) as (store, index):
         match = index.resolve(id)
         document: dict[str, object]
         if match.kind == "batch":
@@ -321,8 +308,4 @@ def _print(document: dict[str, object]) -> None:
                 )
                 sys.stdout.write(f"  {text}\n")
         else:
-            sys.stdout.write(f"{name}: {_when(value) if name == 'started' and isinstance(value, float) else value}\n")
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+            sys.stdout.write(f"{name}: {when(value) if name == 'started' and isinstance(value, float) else value}\n")
