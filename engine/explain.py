@@ -63,7 +63,7 @@ def causes(dag: Dag, cached: Set[StepId], index: Index | None) -> list[Cause]:
     for step in dag:
         if step.id in cached or any(input not in cached for input in step.inputs):
             continue
-        after = {step.id, *dag.descendants(step.id)} - cached
+        after = dag.after([step.id]) - cached
         seconds = index.durations(after) if index is not None else {}
         reason, differs = _reason(step.id, dag, index)
         total = sum(seconds.values()) if len(seconds) == len(after) else None

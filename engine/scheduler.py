@@ -63,7 +63,7 @@ class Scheduler:
         """
         self._users = dag.users
         self._numbers = dag.numbers
-        self._ids = list(dag.numbers)
+        self._ids = dag.ids
         self._outcomes: dict[StepId, Outcome] = {id: Cached() for id in self._ids if id in cached}
         self._order = ranking(dag, cached, seconds).__getitem__ if order is None else order
         self._room = room

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,7 @@ def stepwood(debug: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """The entry point: exits with the codes that docs/reference/exit-codes.md lists."""
+    gc.disable()  # what a command makes it keeps to its end, except for a build, which turns it on for its run
     arguments = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         _lenient(stream)

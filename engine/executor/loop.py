@@ -132,6 +132,7 @@ class Loop:
         if todo:
             self._logbook = Logbook(self._worker.store.folder)
         gc.freeze()  # plans and DAG stay; the collector need not walk them again and again
+        gc.enable()
         with self._signals(), ThreadPoolExecutor(max(1, self._options.workers), "step") as threads:
             for step in self._dag:
                 if step.id in cached:

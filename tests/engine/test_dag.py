@@ -57,10 +57,12 @@ def test_dependents_are_what_reads_a_result_directly() -> None:
     assert dependents("e") == set()
 
 
-def test_descendants_are_all_that_needs_a_step() -> None:
+def test_after_a_step_comes_all_that_needs_it() -> None:
     dag = Dag.of([ONE, TWO, THREE], STEPS)
-    assert dag.descendants("a") == {"b", "c", "d", "e"}
-    assert dag.descendants("d") == {"e"}
+    assert dag.after(["a"]) == {"a", "b", "c", "d", "e"}
+    assert dag.after(["d"]) == {"d", "e"}
+    assert dag.after(["d", "b"]) == dag.after(["d"]) | dag.after(["b"])
+    assert dag.after([]) == set()
 
 
 def test_steps_stand_with_inputs_before_what_uses_them() -> None:
