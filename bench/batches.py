@@ -24,7 +24,8 @@ SLEEPERS = 200
 
 
 def spec(*commands: str) -> str:
-    return "((from bench) (shell /bin/sh -c)\n" + "\n".join(f'(run (shell "{command}"))' for command in commands) + ")\n"
+    steps = "\n".join(f'(run (shell "{command}"))' for command in commands)
+    return f"((from bench) (shell /bin/sh -c)\n{steps})\n"
 
 
 def build(root: Path, store: Path, files: list[Path], *options: str) -> tuple[float, str]:
