@@ -16,11 +16,11 @@ from system.errors import InputError, StepwoodError
 
 COMMANDS = {
     "check": "texts", "fmt": "texts", "dockerfile": "texts",
-    "plan": "plan", "build": "build",
+    "plan": "plan", "build": "build", "dedup": "dedup", "opam": "opam",
     "why": "look", "log": "look", "ls": "look", "history": "history", "show": "look",
     "delete": "keep", "clean": "keep", "df": "keep", "fsck": "keep", "healthcheck": "keep",
 }  # fmt: skip
-LATER = ("dedup", "shell", "diff", "export", "prune", "base", "report", "opam")
+LATER = ("shell", "diff", "export", "prune", "base", "report")
 """Commands of the contract that no release has yet; they say so and exit with 2."""
 
 HELP = {
@@ -29,6 +29,8 @@ HELP = {
     "dockerfile": "Print the Dockerfile that does the same as a spec.",
     "plan": "Show what a build would run, what is cached, what it would cost.",
     "build": "Run the jobs of specs.",
+    "dedup": "Show which steps jobs share, and could share.",
+    "opam": "What orders of package sets are worth (dedup).",
     "why": "Show what a step's id is made of, and how two differ.",
     "log": "Print a step's log, or search all logs.",
     "ls": "List batches and their jobs.",

@@ -87,8 +87,9 @@ BOUNDS: Mapping[str, Callable[[Jobs], int]] = MappingProxyType(
 def _sets(jobs: Jobs) -> tuple[list[int], list[int]]:
     """Of the distinct jobs, smallest first: what they hold of shared items, and the sizes of all they hold."""
     bits = Bits.of(jobs)
-    distinct = sorted(set(bits.jobs), key=lambda job: (job.bit_count(), job))
-    return [job & bits.shared for job in distinct], [job.bit_count() for job in distinct]
+    distinct = {(held.bit_count() + len(own), own[::-1], held) for held, own in zip(bits.jobs, bits.own, strict=True)}
+    ordered = sorted(distinct)
+    return [held for _, _, held in ordered], [size for size, _, _ in ordered]
 
 
 def _apart(held: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:

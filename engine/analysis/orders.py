@@ -9,19 +9,44 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
 
 from engine.analysis.bits import Bits, places
 from engine.analysis.jobs import Jobs, Orders, popularity
 
 
-def distinct(orders: Iterable[Sequence[int]]) -> int:
-    """How many steps the orders need: a step that several jobs have, with the same steps before it, counts once."""
-    ends: dict[tuple[int, int], int] = {}
+@dataclass(frozen=True, slots=True)
+class Trie:
+    """The steps that orders come to: a step that several have, with the same steps before it, is one node.
+
+    By node, which comes after its parent: the parent (-1: none), the item, and the number of orders through it.
+    """
+
+    parents: list[int]
+    items: list[int]
+    jobs: list[int]
+
+
+def trie(orders: Iterable[Sequence[int]]) -> Trie:
+    """The trie of some orders."""
+    nodes: dict[tuple[int, int], int] = {}
+    found = Trie([], [], [])
     for order in orders:
-        at = 0
+        at = -1
         for item in order:
-            at = ends.setdefault((at, item), len(ends) + 1)
-    return len(ends)
+            node = nodes.setdefault((at, item), len(nodes))
+            if node == len(found.jobs):
+                found.parents.append(at)
+                found.items.append(item)
+                found.jobs.append(0)
+            found.jobs[node] += 1
+            at = node
+    return found
+
+
+def distinct(orders: Iterable[Sequence[int]]) -> int:
+    """How many steps the orders need."""
+    return len(trie(orders).jobs)
 
 
 def arbitrary(jobs: Jobs) -> Orders:
@@ -91,12 +116,15 @@ def greedy(jobs: Jobs) -> Orders:
         count = Counter(place for lacking in left.values() for place in lacking)
         while rest:
             best = max(count, key=lambda place: (count[place], -place))
+            if count[best] == 1:  # nothing more is shared here
+                nodes += [([member], placed) for member in rest]
+                break
             with_best = [member for member in rest if bits.jobs[member] >> best & 1]
             rest = [member for member in rest if not bits.jobs[member] >> best & 1]
             for member in with_best:
                 count.subtract(left[member])
             nodes.append((with_best, placed))
-    return [tuple(bits.items[place] for place in order) for order in found]
+    return bits.ordered([[bits.items[place] for place in order] for order in found])
 
 
 def online(jobs: Jobs) -> Orders:

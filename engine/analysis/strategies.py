@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -14,6 +14,8 @@ from engine.analysis.jobs import Jobs, Orders, levels
 from engine.analysis.orders import alphabetical, arbitrary, distinct, greedy, online, popular
 from engine.analysis.search import search
 
+LARGE = 8000
+"""Different sets of shared items from which on the strategies whose time grows with their square are left out."""
 BUDGET = 45.0
 """Seconds for `search` where none are given."""
 SMALL = 200
@@ -67,13 +69,24 @@ STRATEGIES: Mapping[str, Callable[[Jobs, float], Orders | None]] = MappingProxyT
 """By name, from the simplest to the one that saves most. The number is the seconds that `search` may take."""
 
 
-def evaluate(jobs: Jobs, names: Iterable[str], *, seconds: float = BUDGET) -> list[Result]:
-    """One result a name, in their order; `seconds` bound `search` alone. Raises ValueError for an unknown name."""
+def feasible(jobs: Jobs) -> list[str]:
+    """The names of the strategies that come to an end on such a batch."""
+    slow = ("agglomerative", "search") if len(Bits.of(jobs).leaves()) > LARGE else ()
+    return [name for name in STRATEGIES if name not in slow]
+
+
+def evaluate(
+    jobs: Jobs, names: Iterable[str], *, total: int | None = None, seconds: float = BUDGET
+) -> Iterator[Result]:
+    """One result a name, in their order, each when it is asked for; `seconds` bound `search` alone.
+
+    `total` is the steps without sharing, where those are not the jobs' own. Raises ValueError for an unknown name.
+    """
     wanted = list(names)
     unknown = [name for name in wanted if name not in STRATEGIES]
     if unknown:
         raise ValueError(f"no strategy {unknown[0]!r}, only {', '.join(STRATEGIES)}")
-    return [_result(jobs, name, seconds) for name in wanted]
+    return (_result(jobs, name, seconds, total) for name in wanted)
 
 
 def auto(jobs: Jobs) -> Result:
@@ -83,7 +96,7 @@ def auto(jobs: Jobs) -> Result:
     return _result(jobs, "agglomerative" if len(jobs.jobs) <= MEDIUM else "online", BUDGET)
 
 
-def _result(jobs: Jobs, name: str, seconds: float) -> Result:
+def _result(jobs: Jobs, name: str, seconds: float, total: int | None = None) -> Result:
     begun = time.perf_counter()
     orders = STRATEGIES[name](jobs, seconds)
     taken = time.perf_counter() - begun
@@ -93,4 +106,4 @@ def _result(jobs: Jobs, name: str, seconds: float) -> Result:
         steps, depth = len(items), max((level[item] for item in items), default=0)
     else:
         steps, depth = distinct(orders), max(map(len, orders), default=0)
-    return Result(name, steps, jobs.total / steps if steps else 1.0, depth, taken, orders)
+    return Result(name, steps, (total or jobs.total) / steps if steps else 1.0, depth, taken, orders)

@@ -234,4 +234,4 @@ def orders(tree: Tree, bits: Bits, leaves: Sequence[int]) -> Orders:
     for node in tree.nodes():
         parent = tree.parents[node]
         above[node] = above[parent] + bits.order(tree.sets[node] & ~tree.sets[parent])
-    return [tuple(above[number[job & bits.shared]] + bits.order(job & ~bits.shared)) for job in bits.jobs]
+    return bits.ordered([above[number[job]] for job in bits.jobs])

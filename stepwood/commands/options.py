@@ -67,6 +67,19 @@ def choice(command: F) -> F:
     return values(command)
 
 
+def document(command: F) -> F:
+    """--format and --output of a command that writes text or JSON; `known_format` checks the one."""
+    command = click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Write to a file.")(
+        command
+    )
+    return click.option("--format", "form", default="text", metavar="text|json", help="How to show it.")(command)
+
+
+def known_format(form: str, known: tuple[str, ...] = ("text", "json")) -> None:
+    if form not in known:
+        raise InputError(f'format "{form}" is not supported yet', hint=f"there are {', '.join(known)}")
+
+
 def failures(command: F) -> F:
     """--failures-for and --retry-failed; `known_for` reads them."""
     command = click.option(

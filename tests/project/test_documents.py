@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.schema import MIGRATIONS
+from engine.words import brief
 from grammar.parser import decode, parse
 from grammar.printer import format_op
 from grammar.remarks import format_text
@@ -79,10 +80,11 @@ def test_the_example_of_the_readme_and_its_plan() -> None:
     example = next(block for block in blocks if block.startswith("((build tool"))
     spec = parse(example, file="README.md")
     assert format_text(Source("README.md", example)) == example
-    plan = next(block for block in blocks if block.startswith("first: "))
+    plan = next(block for block in blocks if "→ first" in block)
     ops = [*spec.builds[0].spec.ops, *spec.ops]
     steps = [format_op(op) for op in ops if type(op).__name__ in ("Copy", "Run")]
-    assert re.findall(r"^  \w+ +[0-9a-f]{12} (.*)$", plan, re.M)[1:] == steps
+    told = re.findall(r"^\w+ +[├─│└ ]*[0-9a-f]{12} (.*?)(?:  [\d.]+ s)?(?:  → first)?$", plan, re.M)
+    assert told[1:] == [brief(step) for step in steps]
 
 
 @pytest.mark.parametrize("file", SAMPLES, ids=named)

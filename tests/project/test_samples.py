@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +65,30 @@ def test_samples_are_built_and_then_cached(options: list[str], tmp_path: Path) -
 
     again = stepwood(*command)
     assert {job["outcome"] for job in events(again, "job")} == {"cached"}
+
+
+def masked(text: str) -> str:
+    """What a command printed, without ids, times and sizes, and the width of the columns that hold them."""
+    text = re.sub(r"\b[0-9a-f]{12}\b", "ID", text)
+    text = re.sub(r"(critical path: .*) to \S+", r"\1 to one of them", text)
+    return re.sub(r" *\b[\d.,]+ (?:s|min|h|days|kB|MB|GB)\b", " N", text)
+
+
+def test_levels_are_planned_built_and_analysed_as_the_readme_shows(options: list[str]) -> None:
+    blocks = re.findall(r"^```\n(.*?)^```", (SPECS.parent / "README.md").read_text(), re.M | re.S)
+    workflow = SPECS / "levels.workflow"
+    plan = stepwood("plan", workflow, *options, "--only", "*-O2", "--what-if", "-j", "16").decode()
+    cores = f"predicted at -j {os.cpu_count()}:"
+    assert masked(plan.replace(cores, "predicted at -j 2:")) in map(masked, blocks)
+
+    done = stepwood("build", workflow, *options, "--json")
+    assert [job["outcome"] for job in events(done, "job")] == ["built"] * 6
+    assert masked(stepwood("dedup", workflow, *options).decode()) in map(masked, blocks)
+    found = json.loads(stepwood("dedup", workflow, *options, "--format=json"))
+    assert (found["jobs"], found["steps"], found["distinct"]) == (6, 36, 26)
+    assert [(miss["differs"], miss["excess"], miss["after"]) for miss in found["near_misses"]] == [
+        (["env CFLAGS"], 4, 2)
+    ] * 3
 
 
 def test_every_program_of_the_workflow_is_compiled_and_run(options: list[str]) -> None:

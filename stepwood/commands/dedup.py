@@ -1,0 +1,40 @@
+"""`stepwood dedup`: which steps jobs share, and could share."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.analysis.report import as_json, as_text, report
+from engine.estimate import NOTHING, estimate
+from stepwood import wire
+from stepwood.commands import options
+from stepwood.config import settings
+from stepwood.console import fit, put
+from stepwood.jobs import jobs
+from stepwood.world import planned
+
+
+@click.command()
+@options.files
+@options.choice
+@options.world
+@options.document
+def dedup(files: tuple[str, ...], form: str, output: Path | None, config: Path | None, **shared: Any) -> None:
+    """Show which steps jobs share, what keeps others apart, and what another order would save."""
+    options.known_format(form)
+    asked = jobs(files, options.chosen(shared))
+    chosen = settings(config, shared)
+    with ExitStack() as held:
+        index = wire.index(wire.store(chosen))
+        if index is not None:
+            held.enter_context(index)
+        dag = planned(asked.jobs, chosen, index)
+        known = NOTHING if index is None else estimate(index, dag)
+        bytes = {} if index is None else index.sizes(dag.ids)
+    found = report(dag, {id: known.seconds[id] for id in known.measured}, bytes)
+    put([json.dumps(as_json(found))] if form == "json" else map(fit, as_text(found)), output)
