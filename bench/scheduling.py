@@ -185,7 +185,7 @@ def overhead(dags: Mapping[str, Dag]) -> None:
 
 def predicting(dag: Dag) -> None:
     seconds = durations(dag)
-    guess = Estimates(seconds, dict.fromkeys(seconds, 0.5), {}, set())
+    guess = Estimates(seconds, dict.fromkeys(seconds, 0.5), {}, set(), set())
     begun = time.process_time()
     found = predict(dag, guess, 32, runs=50)
     took = time.process_time() - begun

@@ -116,6 +116,17 @@ class Dag:
                 longest[number] += max([longest[user] for user in users])
         return dict(zip(self._steps, longest, strict=True))
 
+    def longest_path(self, seconds: Mapping[StepId, float], ended: Set[StepId] = frozenset()) -> list[StepId]:
+        """The steps of the longest path, first to last; `seconds` and `ended` are as in `remaining`."""
+        remaining = self.remaining(seconds, ended)
+        path: list[StepId] = []
+        after: Iterable[StepId] = (id for id in self._ids if id not in ended)
+        while (step := max(after, key=remaining.__getitem__, default=None)) is not None:
+            path.append(step)
+            users = [self._ids[user] for user in self._users[self._numbers[step]]]
+            after = [user for user in users if user not in ended]
+        return path
+
     @cached_property
     def _graph(self) -> nx.DiGraph[int]:
         """The steps by number."""

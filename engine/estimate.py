@@ -14,7 +14,8 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 
 from engine.index import Index, OpBuild
 from engine.scheduler import DEFAULT_SECONDS
@@ -29,10 +30,18 @@ RECENT = 5
 """Latest builds of a step that say how much memory it needs: the most that one of them did."""
 UPPER = 0.9
 """Quantile of the memory that alike steps needed."""
+RUNS = 20
+"""Latest runs that say how far predictions are off."""
+MEDIAN_ERROR = 1.4826
+"""Standard deviations of a normal distribution in the median of its errors."""
+ENOUGH = 5
+"""So many builds say how times are distributed better than an assumption does."""
 OWN_SPREAD, ALIKE_SPREAD, UNKNOWN_SPREAD = 0.3, 0.7, 1.0
 """Spreads that are assumed: of a step around its own median, around that of alike ones, of one nothing is known of."""
+DRIFT = 0.2
+"""Spread that is assumed of whole runs around what was predicted of them: a machine may be slow, or busy."""
 TRUST = 2
-"""How many builds an assumed spread counts for beside those that were seen."""
+"""How many builds, or runs, an assumed spread counts for beside those that were seen."""
 SHORTEST = 0.001
 """Seconds below which durations do not differ."""
 WORDS = 3
@@ -49,13 +58,20 @@ class Estimates:
 
     `seconds` has the median for every step asked for. `spread` has the standard deviation of the logarithm of its
     time: two thirds of all cases are between times and divided by exp(spread). `memory` has the peak in bytes where
-    anything is known of it. `measured` are the steps that were built themselves.
+    anything is known of it. `seen` has the times that were seen, in order, where they are enough to go by.
+    `measured` are the steps that were built themselves, `unknown` those of whose kind none was.
     """
 
     seconds: Mapping[StepId, float]
     spread: Mapping[StepId, float]
     memory: Mapping[StepId, int]
     measured: Set[StepId]
+    unknown: Set[StepId]
+    seen: Mapping[StepId, Sequence[float]] = field(default_factory=dict)
+
+
+NOTHING = Estimates({}, {}, {}, frozenset(), frozenset())
+"""What is known where there is no index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,7 @@ class _Learned:
     seconds: float
     spread: float
     memory: int | None
+    seen: Sequence[float] = ()
 
 
 _UNKNOWN = _Learned(DEFAULT_SECONDS, UNKNOWN_SPREAD, None)
@@ -82,7 +99,18 @@ def estimate(index: Index, steps: Iterable[Step]) -> Estimates:
         spread={id: one.spread for id, one in learned.items()},
         memory={id: one.memory for id, one in learned.items() if one.memory is not None},
         measured=own.keys(),
+        unknown={id for id, one in learned.items() if one is _UNKNOWN},
+        seen={id: one.seen for id, one in learned.items() if len(one.seen) >= ENOUGH},
     )
+
+
+def drift(index: Index) -> float:
+    """How far whole runs are off what is predicted of them: the standard deviation of the logarithm.
+
+    It is taken from the median of the errors, which one run that went quite otherwise does not move.
+    """
+    errors = [abs(math.log(max(took, SHORTEST) / middle)) for middle, took in index.predicted(RUNS)]
+    return MEDIAN_ERROR * median([*errors, *[DRIFT / MEDIAN_ERROR] * TRUST])
 
 
 def likenesses(op: str) -> list[str]:
@@ -140,7 +168,8 @@ def _learn_alike(builds: Sequence[OpBuild]) -> _Learned:
 def _learn(seconds: Sequence[float], assumed: float, memory: int | None) -> _Learned:
     """From what builds took, at least one. `assumed` is the spread that is believed beforehand."""
     took = sorted(seconds)
-    median = took[(len(took) - 1) // 2]
-    middle = math.log(max(median, SHORTEST))
-    errors = math.fsum((math.log(max(one, SHORTEST)) - middle) ** 2 for one in took)
-    return _Learned(median, math.sqrt((TRUST * assumed**2 + errors) / (TRUST + len(took) - 1)), memory)
+    middle = took[(len(took) - 1) // 2]
+    center = math.log(max(middle, SHORTEST))
+    errors = math.fsum((math.log(max(one, SHORTEST)) - center) ** 2 for one in took)
+    spread = math.sqrt((TRUST * assumed**2 + errors) / (TRUST + len(took) - 1))
+    return _Learned(middle, spread, memory, took)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.outcome import Failed, Name, Outcome
-from engine.records import Totals
+from engine.records import Prediction, Totals
 from engine.step import StepId
 
 
@@ -78,7 +78,7 @@ class RootCause:
 @dataclass(frozen=True, slots=True)
 class BatchEnded:
     """The run is over. `causes` are the failed steps, those that most jobs failed by first; `flaky` those that failed
-    and then passed."""
+    and then passed; `predicted` is None where nothing was known of the steps that ran."""
 
     id: str
     outcome: Name
@@ -88,6 +88,7 @@ class BatchEnded:
     failed_jobs: int = 0
     causes: tuple[RootCause, ...] = ()
     flaky: tuple[StepId, ...] = ()
+    predicted: Prediction | None = None
 
 
 Event = Started | Attached | Output | Retried | Ended | JobEnded | BatchEnded

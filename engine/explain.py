@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from engine import digest
 from engine.index import Index
-from engine.step import StepId
+from engine.step import Step, StepId
 
 if TYPE_CHECKING:
-    from engine.dag import Dag  # comparing two steps needs no graph, and importing one takes 0.1 s
+    from engine.dag import Dag
+    from engine.plan import Plan
+    from engine.prospect import Prospect, State
 
 _IDS = ("input", "from")
 """Fields that are ids of other steps: what those stand for says more, so they count only where nothing else differs."""
@@ -40,45 +43,83 @@ def difference(one: Mapping[str, object], other: Mapping[str, object]) -> Differ
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """A step that would run although all it needs is there, and so the root of what would run after it.
+Reason = Literal["new", "changed", "failed", "gone"]
+"""Why a step would run though all it needs is there:
 
-    `reason`: "new" (the index knows no step with this op), "changed" (it knows one that differs as
-    `difference` says), "failed" (it ran and failed), "gone" (it was built, and its snapshot is no more).
-    `steps` counts this step and those that would run because of it; `seconds` is what they took when last
-    built, None where one of them never was.
-    """
+new      the index knows no step that it could have come from
+changed  it knows one, which differs
+failed   it ran and failed
+gone     it was built, and its snapshot is no more
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A step that would run although all it needs is there, and how it differs from what it has come from."""
 
     step: StepId
-    reason: str
     difference: Difference | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Roots of what would run for one reason: steps of one kind and, where they changed, in the same field.
+
+    `steps` counts the roots and all that would run because of one of them, `seconds` what those are expected to take;
+    of `unknown` of them nothing is known. A step with two causes counts for both. The roots that most jobs need are
+    first.
+    """
+
+    reason: Reason
+    kind: str
+    field: str
+    roots: Sequence[Root]
     steps: int
-    seconds: float | None
+    seconds: float
+    unknown: int
 
 
-def causes(dag: Dag, cached: Set[StepId], index: Index | None) -> list[Cause]:
-    """The root causes of all that would run, those that cost most first."""
-    found = []
+def causes(prospect: Prospect, states: Mapping[StepId, State], index: Index | None) -> list[Cause]:
+    """The causes of all that would run, those that cost most first."""
+    dag = prospect.dag
+    plans = {plan.name: plan for plan in dag.plans}
+    found: dict[tuple[Reason, str, str], list[Root]] = {}
     for step in dag:
-        if step.id in cached or any(input not in cached for input in step.inputs):
-            continue
-        after = dag.after([step.id]) - cached
-        seconds = index.durations(after) if index is not None else {}
-        reason, differs = _reason(step.id, dag, index)
-        total = sum(seconds.values()) if len(seconds) == len(after) else None
-        found.append(Cause(step.id, reason, differs, len(after), total))
-    return sorted(found, key=lambda cause: -cause.steps)
+        if states[step.id] == "run" and all(input in prospect.cached for input in step.inputs):
+            reason, differs = _reason(step, dag, plans, index)
+            field = differs.name if differs is not None else ""
+            found.setdefault((reason, step.kind, field), []).append(Root(step.id, differs))
+    told = []
+    for (reason, kind, field), roots in found.items():
+        roots.sort(key=lambda root: -len(dag.jobs(root.step)))
+        after = [id for id in dag.after(root.step for root in roots) if states[id] == "run"]
+        known = [took for id in after if (took := prospect.seconds(id)) is not None]
+        told.append(Cause(reason, kind, field, roots, len(after), math.fsum(known), len(after) - len(known)))
+    return sorted(told, key=lambda cause: (-cause.seconds, -cause.steps))
 
 
-def _reason(id: StepId, dag: Dag, index: Index | None) -> tuple[str, Difference | None]:
+def _reason(step: Step, dag: Dag, plans: Mapping[str, Plan], index: Index | None) -> tuple[Reason, Difference | None]:
     if index is None:
         return "new", None
-    last = index.latest_attempt(id)
+    last = index.latest_attempt(step.id)
     if last is not None:
         return ("gone" if last.outcome == "built" else "failed"), None
-    step = dag[id]
-    alike = index.alike(step.kind, step.op, id)
-    if alike is None:
+    before = index.alike(step.kind, step.op, step.id) or _replaced(step, dag, plans[dag.jobs(step.id)[0]], index)
+    if before is None:
         return "new", None
-    return "changed", difference(dict(digest.fields(step.action)), dict(index.fields(alike)))
+    return "changed", difference(dict(digest.fields(step.action)), dict(index.fields(before)))
+
+
+def _replaced(step: Step, dag: Dag, plan: Plan, index: Index) -> StepId | None:
+    """What stood in a step's place when its job last ran: the one step of its kind, on the same root, whose op the job
+    no longer has."""
+    job = index.job_by_name(plan.name)
+    if job is None:
+        return None
+    ops = {dag[id].op for id in plan.steps}
+    before = []
+    for id in index.closure(job.final) | {job.final}:
+        row = index.step(id)
+        if row.kind == step.kind and row.op not in ops and index.inputs(id)[:1] == list(step.inputs[:1]):
+            before.append(id)
+    return before[0] if len(before) == 1 else None

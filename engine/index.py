@@ -30,6 +30,7 @@ from engine.records import (
     Flaky,
     Job,
     Pin,
+    Prediction,
     Record,
     StepRow,
     Totals,
@@ -59,7 +60,7 @@ PREFIXES: Mapping[Kind, str] = {
 LAST_CHARACTER = "\U0010ffff"
 ATTEMPTS = "SELECT step, number, started, seconds, outcome, exit, cause, message, bytes, peak_memory, log FROM attempts"
 BATCHES = (
-    "SELECT id, started, finished, outcome, jobs, steps, command, built, cached, failed, skipped, cancelled"
+    "SELECT id, started, finished, outcome, jobs, steps, command, p50, p90, built, cached, failed, skipped, cancelled"
     " FROM batches"
 )
 JOBS = "SELECT id, batch, name, final, outcome, position FROM jobs"
@@ -151,12 +152,21 @@ class Index:
             ]
         )
 
-    def begin_batch(self, command: str, *, jobs: int, steps: int, started: float) -> str:
+    def begin_batch(
+        self,
+        command: str,
+        *,
+        jobs: int,
+        steps: int,
+        started: float,
+        predicted: Prediction | None = None,
+    ) -> str:
         """A run of `jobs` jobs with `steps` distinct steps begins; its id, a date in UTC that sorts by time."""
         date = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
         batch = f"{date}-{int(started * 1000) % 1000:03d}{os.urandom(3).hex()}"
-        sql = "INSERT INTO batches (id, started, jobs, steps, command) VALUES (?, ?, ?, ?, ?)"
-        self._db.write(sql, [(batch, started, jobs, steps, text(command))])
+        p50, p90 = (None, None) if predicted is None else (predicted.p50, predicted.p90)
+        sql = "INSERT INTO batches (id, started, jobs, steps, command, p50, p90) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        self._db.write(sql, [(batch, started, jobs, steps, text(command), p50, p90)])
         return batch
 
     def add_jobs(self, batch: str, jobs: Iterable[tuple[str, StepId]]) -> list[int]:
@@ -178,8 +188,9 @@ class Index:
             ],
         )  # fmt: skip
 
-    def finish_job(self, job: int, outcome: Name) -> None:
-        self._db.write("UPDATE jobs SET outcome = ? WHERE id = ?", [(outcome, job)])
+    def finish_jobs(self, jobs: Iterable[tuple[int, Name]]) -> None:
+        """Note how jobs ended, by their numbers."""
+        self._db.write("UPDATE jobs SET outcome = ? WHERE id = ?", [(outcome, job) for job, outcome in jobs])
 
     def finish_batch(self, batch: str, outcome: Name, totals: Totals, *, finished: float) -> None:
         sql = (
@@ -340,6 +351,23 @@ class Index:
         )
         return self._db.rows(sql, (limit,))
 
+    def sizes(self, ids: Iterable[StepId]) -> dict[StepId, int]:
+        """The bytes that each of `ids` added to the store when it was last built, where that is known."""
+        sql = (
+            "SELECT step, bytes FROM attempts"
+            " WHERE outcome = 'built' AND outcome <> 'cached' AND bytes IS NOT NULL AND step IN (?) ORDER BY id"
+        )
+        return dict(self._db.rows_in(sql, ids))
+
+    def predicted(self, limit: int) -> list[tuple[float, float]]:
+        """Of the latest runs that built all they were to: the seconds that half of such were expected to take at most,
+        more than one, and those that it took."""
+        sql = (
+            "SELECT p50, finished - started FROM batches WHERE p50 > 1 AND outcome = 'built'"
+            " ORDER BY started DESC LIMIT ?"
+        )
+        return [(expected, took) for expected, took in self._db.rows(sql, (limit,))]
+
     def failures(self, ids: Iterable[StepId]) -> dict[StepId, Attempt]:
         """The last attempt of each of `ids` that failed when it was last run to an end."""
         latest = "SELECT id FROM latest_results WHERE outcome = 'failed' AND step IN (?)"
@@ -427,5 +455,6 @@ def _numbers(file: FileStamp) -> tuple[int, int, int, int]:
 
 
 def _batch(*row: Any) -> Batch:
-    id, started, finished, outcome, jobs, steps, command, *counts = row
-    return Batch(id, started, finished, outcome, jobs, steps, command, Totals(*counts))
+    id, started, finished, outcome, jobs, steps, command, p50, p90, *counts = row
+    predicted = None if p50 is None else Prediction(p50, p90)
+    return Batch(id, started, finished, outcome, jobs, steps, command, predicted, Totals(*counts))

@@ -21,7 +21,7 @@ from engine.database import Database
 from engine.logtext import open_log
 from engine.logwords import Line, Words
 from engine.schema import LOGS
-from engine.step import counted
+from engine.words import counted
 from system.errors import StepwoodError
 
 DATABASE = "logs.db"

@@ -126,11 +126,17 @@ CREATE VIEW flaky_steps AS
     GROUP BY steps.id HAVING failed > 0 AND built > 0;
 """
 
+FORESIGHT = """
+ALTER TABLE batches ADD COLUMN p50 REAL;        -- seconds that half of such runs were expected to take at most
+ALTER TABLE batches ADD COLUMN p90 REAL;        -- the same, nine of ten
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("001_tables", TABLES),
     ("002_views", VIEWS),
     ("003_lookups", LOOKUPS),
     ("004_flaky", FLAKY),
+    ("005_foresight", FORESIGHT),
 )
 """Name and SQL, oldest first."""
 

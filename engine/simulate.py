@@ -11,14 +11,18 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from random import Random
+from statistics import NormalDist
 
 from engine.dag import Dag
 from engine.estimate import Estimates
 from engine.outcome import Built
+from engine.records import Prediction
 from engine.scheduler import DEFAULT_SECONDS, Order, Scheduler, ranking
 from engine.step import StepId
 
 _BUILT = Built(0.0, None, 0)
+_DEVIATES = [NormalDist().inv_cdf((place + 0.5) / 21) for place in range(21)]
+"""The normal distribution in as many equal parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,6 @@ class Makespan:
     def bound(self) -> float:
         """What no schedule can go below."""
         return max(self.critical_path, self.work / self.workers)
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Seconds that a run takes at most, in half of all cases and in nine of ten."""
-
-    p50: float
-    p90: float
 
 
 def simulate(
@@ -81,24 +77,32 @@ def predict(
     cached: Set[StepId] = frozenset(),
     room: int | None = None,
     runs: int = 50,
+    drift: float = 0.0,
     seed: int = 0,
 ) -> Prediction:
-    """Simulate `runs` runs in which each step takes a log-normal time around its estimate, independent of all others.
+    """Simulate `runs` runs in which each step takes one of the times that were seen of it, independent of all others;
+    or where those are few, a log-normal time around its estimate.
 
-    The scheduler knows the estimates, the clock the samples. A machine that is slow as a whole is not foreseen: what
-    is predicted is the effect of steps that vary each by itself, and in a sum of many those cancel out.
+    The scheduler knows the estimates, the clock the samples. Steps that vary each by itself cancel out in a sum of
+    many; what does not is a machine that is slow as a whole. So the quantiles are those of the runs, each drawn out
+    or shortened by a log-normal factor of its own whose logarithm has the standard deviation `drift`.
     """
     chance = Random(seed)  # noqa: S311  # no secret is made of it
     todo = [step.id for step in dag if step.id not in cached]
     order = ranking(dag, cached, estimates.seconds).__getitem__
-    shape = [(id, estimates.seconds.get(id, DEFAULT_SECONDS), estimates.spread.get(id, 0.0)) for id in todo]
+    seen = {id: estimates.seen[id] for id in todo if id in estimates.seen}
+    shape = [
+        (id, estimates.seconds.get(id, DEFAULT_SECONDS), estimates.spread.get(id, 0.0)) for id in todo if id not in seen
+    ]
     found = []
     for _ in range(runs):
         took = {id: median * math.exp(chance.gauss(0.0, spread)) for id, median, spread in shape}
+        took |= {id: times[int(len(times) * chance.random())] for id, times in seen.items()}
         scheduler = Scheduler(dag, cached, {}, memory=estimates.memory, room=room, order=order)
         found.append(_run(scheduler, took, workers))
-    found.sort()
-    return Prediction(*(found[math.ceil(part * runs) - 1] for part in (0.5, 0.9)))
+    # Each of the runs at each of the quantiles of the factor: no more chance than is needed, though runs be few.
+    found = sorted(took * math.exp(drift * deviate) for took in found for deviate in _DEVIATES)
+    return Prediction(*(found[math.ceil(part * len(found)) - 1] for part in (0.5, 0.9)))
 
 
 def _run(scheduler: Scheduler, took: Mapping[StepId, float], workers: int) -> float:

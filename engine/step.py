@@ -11,11 +11,6 @@ SHORT = 12
 """Digits of an id that people are shown; any unique prefix names a step."""
 
 
-def counted(number: int, what: str) -> str:
-    """A number and what it counts, for people: `1 step`, `2 steps`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 Env = tuple[tuple[str, str], ...]
 """Variables sorted by name, each name once."""
 

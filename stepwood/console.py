@@ -12,14 +12,17 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from engine.events import Attached, BatchEnded, Ended, Event, JobEnded, Output, Retried, Started
 from engine.outcome import Cancelled, Failed, Skipped
-from engine.step import SHORT, counted
+from engine.step import SHORT
+from engine.words import brief, counted, span
+from system.errors import InputError
 
 if TYPE_CHECKING:
     from engine.dag import Dag
@@ -40,6 +43,28 @@ def say(text: str) -> None:
 def when(seconds: float) -> str:
     """A time, in seconds since the epoch, as people here read it."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def put(lines: Iterable[str], output: Path | None) -> None:
+    """A document, to a file or to standard output."""
+    if output is not None:
+        try:
+            with output.open("w", errors="surrogateescape") as file:
+                file.writelines(f"{line}\n" for line in lines)
+        except OSError as error:
+            raise InputError(f"cannot write {output}: {error.strerror}") from error
+        return
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+
+
+def fit(text: str, faint: bool = False) -> str:
+    """A line as standard output takes it: on a terminal cut to its width, and `faint` where it has colours."""
+    if not sys.stdout.isatty():
+        return text
+    text = text[: shutil.get_terminal_size().columns]
+    colours = os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+    return f"\x1b[2m{text}\x1b[0m" if faint and colours else text
 
 
 def _mute(stream: TextIO) -> None:
@@ -66,11 +91,11 @@ class Plain:
     def __call__(self, event: Event) -> None:
         match event:
             case Started(id=id):
-                self._line(f"run     {id[:SHORT]} {self._dag[id].op}")
+                self._line(f"run     {self._step(id)}")
             case Output(id=id, data=data):
                 self._output(id, data)
             case Attached(id=id):
-                self._line(f"attach  {id[:SHORT]} {self._dag[id].op}: another process makes it")
+                self._line(f"attach  {self._step(id)}: another process makes it")
             case Retried(id=id, attempt=attempt, failed=failed):
                 self._line(f"retry   {id[:SHORT]} try {attempt} failed: {told(failed)}")
             case Ended():
@@ -83,20 +108,22 @@ class Plain:
                 self._causes(event)
                 self._line(summary(event))
 
+    def _step(self, id: str) -> str:
+        return f"{id[:SHORT]} {brief(self._dag[id].op)}"
+
     def _end(self, event: Ended) -> None:
-        op = self._dag[event.id].op
-        short = event.id[:SHORT]
+        step = self._step(event.id)
         match event.outcome:
             case Failed() as failed:
-                log = f"; stepwood log {short}" if event.log else ""
+                log = f"; stepwood log {event.id[:SHORT]}" if event.log else ""
                 took = f" ({event.seconds:.1f} s)" if event.attempts else ""
-                self._line(f"failed  {short} {op}: {told(failed)}{took}{log}")
+                self._line(f"failed  {step}: {told(failed)}{took}{log}")
             case Skipped(because=because):
-                self._line(f"skipped {short} {op}: {because[:SHORT]} failed")
+                self._line(f"skipped {step}: {because[:SHORT]} failed")
             case outcome:
                 took = f" ({event.seconds:.1f} s)" if event.attempts else ""
                 if not (self._quiet and outcome.name == "cached"):
-                    self._line(f"{outcome.name:7} {short} {op}{took}")
+                    self._line(f"{outcome.name:7} {step}{took}")
 
     def _causes(self, event: BatchEnded) -> None:
         """Why jobs failed, by the steps that failed, where that says more than one line above; and what is flaky."""
@@ -105,12 +132,11 @@ class Plain:
             self._line(f"failed  {jobs}, {causes}:")
             width = len(str(event.causes[0].jobs))
             for cause in event.causes[:SHOWN]:
-                op = self._dag[cause.id].op
-                self._line(f"  {cause.jobs:{width}} × {cause.id[:SHORT]} {op}: {told(cause.failed)}")
+                self._line(f"  {cause.jobs:{width}} × {self._step(cause.id)}: {told(cause.failed)}")
             if len(event.causes) > SHOWN:
                 self._line(f"  … and {len(event.causes) - SHOWN} more")
         for id in event.flaky[:SHOWN]:
-            self._line(f"flaky   {id[:SHORT]} {self._dag[id].op}: it has failed before; stepwood ls --flaky")
+            self._line(f"flaky   {self._step(id)}: it has failed before; stepwood ls --flaky")
 
     def _output(self, id: str, data: bytes) -> None:
         if not self._several:
@@ -198,7 +224,7 @@ class Terminal(Plain):
             return
         width = shutil.get_terminal_size().columns
         now = time.monotonic()
-        steps = ", ".join(f"{self._dag[id].op} {now - since:.0f} s" for id, since in self._running.items())
+        steps = ", ".join(f"{brief(self._dag[id].op)} {now - since:.0f} s" for id, since in self._running.items())
         sys.stderr.write(f"[{self._ended}/{len(self._dag)}] {steps}"[: width - 1])
         sys.stderr.flush()
         self._drawn = True
@@ -260,6 +286,7 @@ class Json:
                     failed_jobs=event.failed_jobs,
                     causes=causes,
                     flaky=list(event.flaky),
+                    predicted=event.predicted and asdict(event.predicted),
                 )
 
     def _emit(self, event: str, **fields: object) -> None:
@@ -288,6 +315,9 @@ def told(failed: Failed) -> str:
 
 
 def summary(event: BatchEnded) -> str:
-    """`batch ID: OUTCOME, 3 jobs: 4 built, …`."""
+    """`batch ID: OUTCOME, 3 jobs: 4 built, … in 41 s (predicted: 39 s, 9 of 10 within 47 s)`."""
     counts = ", ".join(f"{count} {name}" for name, count in asdict(event.totals).items() if count) or "nothing to do"
-    return f"batch   {event.id}: {event.outcome}, {counted(event.jobs, 'job')}: {counts} in {event.seconds:.1f} s"
+    said = event.predicted
+    foreseen = f" (predicted: {span(said.p50)}, 9 of 10 within {span(said.p90)})" if said else ""
+    jobs = f"{event.outcome}, {counted(event.jobs, 'job')}"
+    return f"batch   {event.id}: {jobs}: {counts} in {span(event.seconds)}{foreseen}"

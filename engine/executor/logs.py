@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from system import disk
+from system.errors import OutOfSpace
 
 CHUNK = 65536
+ROOM = 1 << 20
+"""Bytes at the end of a log that are given up when the disk is full."""
 
 
 class Log:
@@ -27,11 +30,23 @@ class Log:
         return None if self._file is None else self._name
 
     def write(self, data: bytes) -> None:
-        with disk.errors("cannot write a log"):
-            if self._file is None:
-                self._file = open(self._folder / self._name, "wb", buffering=0)  # noqa: SIM115 - closed by close()
-            self._file.write(data)
+        try:
+            with disk.errors("cannot write a log"):
+                if self._file is None:
+                    self._file = open(self._folder / self._name, "wb", buffering=0)  # noqa: SIM115 - closed by close()
+                left = memoryview(data)
+                while left:
+                    left = left[self._file.write(left) or 0 :]
+        except OutOfSpace:
+            self._make_room()
+            raise
         self._listener(data)
+
+    def _make_room(self) -> None:
+        """Give up the end of the log: what has filled the disk must not keep others from being written down."""
+        if self._file is not None:
+            self._file.truncate(max(0, self._file.tell() - ROOM))
+            self._file.seek(0, os.SEEK_END)
 
     def drain(self, pipe: int) -> None:
         """Everything that comes out of a pipe, until its last writer is gone."""

@@ -12,17 +12,18 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from engine import digest
 from engine.dag import Dag
-from engine.estimate import estimate
-from engine.events import Attached, BatchEnded, Ended, JobEnded, Output, Reporter, Retried, RootCause, Started
+from engine.estimate import drift, estimate
+from engine.events import Attached, BatchEnded, Ended, Output, Reporter, Retried, RootCause, Started
 from engine.executor.causes import TRANSIENT
 from engine.executor.elsewhere import Elsewhere, follow
+from engine.executor.jobs import Jobs
 from engine.executor.task import Done, is_there, work
 from engine.executor.watch import GRACE
 from engine.executor.worker import Worker
@@ -31,7 +32,8 @@ from engine.index import Index
 from engine.logbook import Logbook
 from engine.logtext import open_log
 from engine.outcome import Built, Cached, Cancelled, Failed, Name, Outcome
-from engine.records import Attempt, Totals
+from engine.prospect import Prospect
+from engine.records import Attempt, Prediction, Totals
 from engine.scheduler import Scheduler
 from engine.step import StepId
 from system.errors import InputError, Interrupted, MachineError
@@ -42,6 +44,8 @@ SYNC = 60.0
 """Seconds after which what was committed is made to survive a loss of power, besides at the end."""
 PATIENCE, HURRY = 30.0, 1.0
 """Seconds to wait at the end for what the logbook has still to write down; a later run does what is left."""
+SIMULATED = 2_000
+"""Steps that are simulated to predict a run, or three times its own: a build must not wait for it."""
 ELSEWHERE = 0.2
 """Seconds between looks at a step that another process is making."""
 
@@ -82,20 +86,6 @@ class _Stop:
 _Message = Started | Output | Retried | Done | _Stop
 
 
-@dataclass(slots=True)
-class _Jobs:
-    """By name: how many steps a job still waits for, its outcome so far, its last step, its row."""
-
-    left: dict[str, int] = field(default_factory=dict)
-    final: dict[str, StepId] = field(default_factory=dict)
-    row: dict[str, int] = field(default_factory=dict)
-    outcome: dict[str, Name] = field(default_factory=dict)
-
-
-_ORDER: Mapping[Name, int] = {"cached": 0, "built": 1, "cancelled": 2, "failed": 3}
-"""From best to worst, for jobs and batches, where a skipped step counts as failed."""
-
-
 class Loop:
     """One run of a DAG: `Loop(…).run()`."""
 
@@ -109,12 +99,13 @@ class Loop:
         self._synced_at = time.monotonic()
         self._elsewhere: dict[StepId, Elsewhere] = {}
         """Steps that another process is making."""
-        self._jobs = _Jobs()
+        self._jobs: Jobs
         self._failures: dict[StepId, Failed] = {}
         self._began = time.time()
         self._batch = ""
         self._logbook: Logbook | None = None
         self._known: Mapping[StepId, Failed] = {}
+        self._predicted: Prediction | None = None
         self._submit: Callable[[StepId], object]
 
     def run(self) -> Summary:
@@ -128,6 +119,7 @@ class Loop:
             self._dag, cached, learned.seconds, memory=learned.memory, room=self._options.memory
         )
         self._known = known_failures(self._index, todo, self._options.failures_for, self._began)
+        self._predict(Prospect(self._dag, cached, self._known.keys(), learned))
         self._register()
         if todo:
             self._logbook = Logbook(self._worker.store.folder)
@@ -153,19 +145,25 @@ class Loop:
 
     # --- starting
 
+    def _predict(self, prospect: Prospect) -> None:
+        workers, off = self._options.workers, drift(self._index)
+        machine = {workers: self._options.memory}
+        forecast = prospect.forecast(prospect.states(), machine, drift=off, budget=SIMULATED)
+        self._predicted = None if forecast is None else forecast.makespans[workers]
+
     def _register(self) -> None:
         with self._index.transaction():
             self._index.add_steps(self._dag, lambda step: digest.fields(step.action))
             plans = self._dag.plans
             self._batch = self._index.begin_batch(
-                self._options.command, jobs=len(plans), steps=self._dag.total, started=self._began
+                self._options.command,
+                jobs=len(plans),
+                steps=len(self._dag),
+                started=self._began,
+                predicted=self._predicted,
             )
             rows = self._index.add_jobs(self._batch, [(plan.name, plan.final) for plan in plans])
-        for plan, row in zip(plans, rows, strict=True):
-            self._jobs.left[plan.name] = len(plan.steps)
-            self._jobs.outcome[plan.name] = "cached"
-            self._jobs.final[plan.name] = plan.final
-            self._jobs.row[plan.name] = row
+        self._jobs = Jobs(self._dag, rows)
 
     def _start(self) -> None:
         while self._scheduler.running - len(self._elsewhere) < self._options.workers:
@@ -317,17 +315,11 @@ class Loop:
 
     def _count(self, id: StepId, outcome: Name) -> None:
         """Tell of the jobs that end with this step."""
-        told: Name = "failed" if outcome == "skipped" else outcome
-        for job in self._dag.jobs(id):
-            self._jobs.left[job] -= 1
-            self._jobs.outcome[job] = _worst([told, self._jobs.outcome[job]])
-            if not self._jobs.left[job]:
-                self._job_ended(job)
-
-    def _job_ended(self, job: str) -> None:
-        outcome = self._jobs.outcome[job]
-        self._index.finish_job(self._jobs.row[job], outcome)
-        self._report(JobEnded(job, outcome, self._jobs.final[job]))
+        ended = list(self._jobs.count(id, outcome))
+        if ended:
+            self._index.finish_jobs((row, job.outcome) for row, job in ended)
+        for _, job in ended:
+            self._report(job)
 
     def _record(self, rows: list[Attempt]) -> None:
         if rows:
@@ -343,7 +335,7 @@ class Loop:
             self._worker.store.sync()
         # After the sync, whose work it then need not do again.
         problems = [] if self._logbook is None else self._logbook.close(HURRY if self._stops > 1 else PATIENCE)
-        outcome: Name = "cancelled" if self._stops else _worst(self._jobs.outcome.values())
+        outcome: Name = "cancelled" if self._stops else self._jobs.worst
         self._index.finish_batch(self._batch, outcome, totals, finished=time.time())
         return Summary(self._batch, outcome, totals, self._exit_code(), seconds, problems)
 
@@ -370,6 +362,7 @@ class Loop:
             len({job for id in self._failures for job in dag.jobs(id)}),
             tuple(sorted(causes, key=lambda cause: -cause.jobs)),
             tuple(self._index.failed_before(built)),
+            self._predicted,
         )
 
     @contextmanager
@@ -385,7 +378,3 @@ class Loop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _worst(outcomes: Iterable[Name]) -> Name:
-    return max(outcomes, key=lambda name: _ORDER[name], default="cached")

@@ -102,8 +102,8 @@ def _wall(batch: Batch) -> float | None:
 
 
 def _table(batches: Sequence[Batch], worked: Mapping[str, float]) -> None:
-    head = ("batch", "started", "outcome", "jobs", "steps", "built", "cached", "failed", "wall", "work", "command")
-    rows: list[tuple[str, ...]] = [head]
+    words = "batch started outcome jobs steps built cached failed wall predicted work command"
+    rows: list[tuple[str, ...]] = [tuple(words.split())]
     for batch in batches:
         totals, wall = batch.totals, _wall(batch)
         rows.append(
@@ -113,6 +113,7 @@ def _table(batches: Sequence[Batch], worked: Mapping[str, float]) -> None:
                 batch.outcome or "unfinished",
                 *map(str, (batch.jobs, batch.steps, totals.built, totals.cached, totals.failed)),
                 "" if wall is None else f"{wall:.1f} s",
+                f"{batch.predicted.p50:.1f} s" if batch.predicted else "",
                 f"{worked.get(batch.id, 0.0):.1f} s",
                 _line(batch.command),
             )
@@ -120,7 +121,7 @@ def _table(batches: Sequence[Batch], worked: Mapping[str, float]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
-            cell.rjust(width) if 3 <= at <= 9 else cell.ljust(width)
+            cell.rjust(width) if 3 <= at <= 10 else cell.ljust(width)
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         _write("  ".join(cells).rstrip())

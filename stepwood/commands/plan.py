@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,26 +13,50 @@ from typing import Any
 import click
 
 from engine import render
+from engine.estimate import NOTHING, drift, estimate
 from engine.failures import known_failures
+from engine.forest import LINES
+from engine.prospect import Prospect
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
+from stepwood.console import fit, put
 from stepwood.jobs import jobs
 from stepwood.world import planned
 from system.errors import InputError
+from system.machine import free_memory
+
+FORMATS = ("text", "json", "dot", "mermaid")
 
 
 @click.command()
 @options.files
 @options.choice
 @options.world
-@click.option("--format", "form", default="text", metavar="text|json", help="How to show the plan.")
+@click.option("--format", "form", default="text", metavar="|".join(FORMATS), help="How to show the plan.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Write to a file.")
+@click.option("--all", "whole", is_flag=True, help=f"In text, every step, however many; default about {LINES} lines.")
+@click.option(
+    "-j", "workers", type=click.IntRange(1), multiple=True, help="Steps at once that times are predicted for."
+)
+@click.option(
+    "--what-if", is_flag=True, help="Predict for this machine as it is, and for each -j on one with memory enough."
+)
 @options.failures
-def plan(files: tuple[str, ...], form: str, output: Path | None, config: Path | None, **shared: Any) -> None:
+def plan(
+    files: tuple[str, ...],
+    form: str,
+    output: Path | None,
+    whole: bool,
+    workers: tuple[int, ...],
+    what_if: bool,
+    config: Path | None,
+    **shared: Any,
+) -> None:
     """Show what a build would run, what is cached, what it would cost."""
-    if form not in ("text", "json"):
-        raise InputError(f'format "{form}" is not supported yet', hint="there are text and json")
+    options.known_format(form, FORMATS)
+    if what_if and not workers:
+        raise InputError("--what-if takes a -j for each machine to think of", hint="for instance --what-if -j 64")
     asked = jobs(files, options.chosen(shared))
     known_for = options.known_for(shared, asked.workflow)
     chosen = settings(config, shared)
@@ -41,16 +66,27 @@ def plan(files: tuple[str, ...], form: str, output: Path | None, config: Path | 
         if index is not None:
             held.enter_context(index)
         dag = planned(asked.jobs, chosen, index)
-        ids = [step.id for step in dag]
         present = store.ids()
-        failed = set() if index is None else set(known_failures(index, ids, known_for, time.time()))
-        seconds = {} if index is None else index.durations(ids)
-        prospect = render.Prospect(dag, {id for id in ids if id in present}, failed, seconds)
-        text = json.dumps(render.as_json(prospect)) + "\n" if form == "json" else render.as_text(prospect)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        try:
-            output.write_text(text, errors="surrogateescape")
-        except OSError as error:
-            raise InputError(f"cannot write {output}: {error.strerror}") from error
+        failed = set() if index is None else set(known_failures(index, dag.ids, known_for, time.time()))
+        estimates = NOTHING if index is None else estimate(index, dag)
+        off = 0.0 if index is None else drift(index)
+    prospect = Prospect(dag, {id for id in dag.ids if id in present}, failed, estimates)
+    states = prospect.states()
+    cores, free = os.cpu_count() or 1, free_memory()
+    machines = dict.fromkeys(workers, None if what_if else free)
+    if what_if or not workers:
+        machines = {cores: free} | machines
+    shown = render.Plan(prospect, states, prospect.forecast(states, machines, drift=off))
+    put(_lines(shown, form, None if whole else LINES), output)
+
+
+def _lines(shown: render.Plan, form: str, limit: int | None) -> Iterable[str]:
+    match form:
+        case "json":
+            return [json.dumps(render.as_json(shown))]
+        case "dot":
+            return render.as_dot(shown)
+        case "mermaid":
+            return render.as_mermaid(shown)
+        case _:
+            return render.as_text(shown, limit, fit)

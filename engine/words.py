@@ -1,0 +1,47 @@
+"""Numbers and ops as people read them."""
+
+from __future__ import annotations
+
+import re
+
+WIDTH = 120
+"""Characters of an op in a line that tells of something else too."""
+
+# What stands between a run's head and its command; a quoted text may hold anything.
+_FIELDS = re.compile(r'\(run ((?:[^"(]|\((?!shell )|"(?:[^"\\]|\\.)*")*)(?=\(shell )')
+_UNITS = ((86400.0 * 2, 86400.0, "days"), (5400.0, 3600.0, "h"), (90.0, 60.0, "min"))
+_SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def counted(number: int, what: str) -> str:
+    """A number and what it counts: `1 step`, `2 steps`, `1,000 branches`."""
+    if number == 1:
+        return f"1 {what}"
+    return f"{number:,} {what}es" if what.endswith("ch") else f"{number:,} {what}s"
+
+
+def span(seconds: float) -> str:
+    """A time by its two or three first digits: `0.4 s`, `41 s`, `12 min`, `2.5 h`."""
+    for start, unit, name in _UNITS:
+        if seconds >= start:
+            return f"{_digits(seconds / unit)} {name}"
+    return f"{_digits(seconds)} s"
+
+
+def size(bytes: float) -> str:
+    """Bytes by their two or three first digits, in powers of a thousand: `512 B`, `1.2 MB`."""
+    for unit, name in _SIZES:
+        if bytes >= unit:
+            return f"{_digits(bytes / unit)} {name}"
+    return f"{bytes:.0f} B"
+
+
+def _digits(number: float) -> str:
+    return f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"
+
+
+def brief(op: str) -> str:
+    """An op as a line for people has it: of a run the command, and a sign where it says more; long ones are cut."""
+    if (found := _FIELDS.match(op)) and found[1]:
+        op = f"(run … {op[found.end(1) :]}"
+    return op if len(op) <= WIDTH else f"{op[: WIDTH - 1]}…"
