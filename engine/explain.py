@@ -43,12 +43,13 @@ def difference(one: Mapping[str, object], other: Mapping[str, object]) -> Differ
     return None
 
 
-Reason = Literal["new", "changed", "failed", "gone"]
+Reason = Literal["new", "changed", "failed", "stopped", "gone"]
 """Why a step would run though all it needs is there:
 
 new      the index knows no step that it could have come from
 changed  it knows one, which differs
 failed   it ran and failed
+stopped  it ran, and the run was stopped
 gone     it was built, and its snapshot is no more
 """
 
@@ -79,6 +80,11 @@ class Cause:
     unknown: int
 
 
+_ENDS: Mapping[str, Reason] = {"built": "gone", "failed": "failed", "cancelled": "stopped"}
+ASKED = 5
+"""Jobs of a step whose last runs are looked at for what it has come from."""
+
+
 def causes(prospect: Prospect, states: Mapping[StepId, State], index: Index | None) -> list[Cause]:
     """The causes of all that would run, those that cost most first."""
     dag = prospect.dag
@@ -103,8 +109,10 @@ def _reason(step: Step, dag: Dag, plans: Mapping[str, Plan], index: Index | None
         return "new", None
     last = index.latest_attempt(step.id)
     if last is not None:
-        return ("gone" if last.outcome == "built" else "failed"), None
-    before = index.alike(step.kind, step.op, step.id) or _replaced(step, dag, plans[dag.jobs(step.id)[0]], index)
+        return _ENDS[last.outcome], None
+    before = index.alike(step.kind, step.op, step.id)
+    for job in dag.jobs(step.id)[:ASKED]:
+        before = before or _replaced(step, dag, plans[job], index)
     if before is None:
         return "new", None
     return "changed", difference(dict(digest.fields(step.action)), dict(index.fields(before)))

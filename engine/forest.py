@@ -38,17 +38,15 @@ class _Branch:
     """Nodes in it and after it."""
     cost: int = 0
     """How far from the first of everything: drawings show the least first."""
-
-    def heavy(self) -> bool:
-        """Whether its last kid is most of what comes after it."""
-        return bool(self.kids) and 2 * self.kids[-1].size > sum(kid.size for kid in self.kids)
+    goes_on: bool = False
+    """Whether its last kid, which is most of what comes after it, is drawn as going on with it."""
 
 
 def branches(parents: Sequence[int], jobs: Sequence[int]) -> list[tuple[int, list[int]]]:
     """All branches as they are drawn, each after the one it grows from: that one's place in the list, -1 where there is
     none, and its nodes."""
     found: list[tuple[int, list[int]]] = []
-    todo = [(-1, kid) for kid in reversed(_branches(parents, jobs).kids)]
+    todo = [(-1, kid) for kid in reversed(_branches(parents, jobs, trunks=True).kids)]
     while todo:
         above, branch = todo.pop()
         todo += [(len(found), kid) for kid in reversed(branch.kids)]
@@ -56,13 +54,16 @@ def branches(parents: Sequence[int], jobs: Sequence[int]) -> list[tuple[int, lis
     return found
 
 
-def draw(parents: Sequence[int], jobs: Sequence[int], limit: int | None = LINES) -> Iterator[Line]:
+def draw(
+    parents: Sequence[int], jobs: Sequence[int], limit: int | None = LINES, *, trunks: bool = True
+) -> Iterator[Line]:
     """The lines, top to bottom. A node's parent comes before it, and is -1 where it has none.
 
     `jobs` is the number of jobs that hold each node; branches that more jobs hold are drawn first. With `limit`, what
-    does not fit is left out: the first branch at each parting is kept before the second at any, and so on.
+    does not fit is left out: the first branch at each parting is kept before the second at any, and so on. With
+    `trunks`, the largest branch at a parting goes on below, if it is larger than all others together.
     """
-    root = _branches(parents, jobs)
+    root = _branches(parents, jobs, trunks)
     shown = None if limit is None or len(parents) <= limit else _sample(root, limit)
     room = len(parents) if shown is None or limit is None else max(CHAIN, limit // len(shown))
     # Each entry is one of: a branch to draw, with the guides of its first line and of the others; a line that is ready.
@@ -87,7 +88,7 @@ def _kids(branch: _Branch, guides: str, shown: set[int] | None) -> Iterator[tupl
     """What comes after a branch: those of its kids that are shown, and a line for the others."""
     drawn = [kid for kid in branch.kids if shown is None or id(kid) in shown]
     left = [kid for kid in branch.kids if shown is not None and id(kid) not in shown]
-    trunk = drawn.pop() if branch.heavy() and drawn and drawn[-1] is branch.kids[-1] else None
+    trunk = drawn.pop() if branch.goes_on and drawn and drawn[-1] is branch.kids[-1] else None
     top = not branch.nodes  # trees stand side by side: nothing joins them
     for place, kid in enumerate(drawn):
         end = trunk is None and not left and place == len(drawn) - 1
@@ -99,8 +100,8 @@ def _kids(branch: _Branch, guides: str, shown: set[int] | None) -> Iterator[tupl
         yield trunk, guides, guides
 
 
-def _branches(parents: Sequence[int], jobs: Sequence[int]) -> _Branch:
-    """All branches, as the kids of one without nodes; a heavy kid is the last, before it go those of most jobs."""
+def _branches(parents: Sequence[int], jobs: Sequence[int], trunks: bool) -> _Branch:
+    """All branches, as the kids of one without nodes; those of most jobs first, but a trunk that goes on is last."""
     root = _Branch([], [])
     kids: list[list[int]] = [[] for _ in parents]
     tops: list[int] = []
@@ -122,10 +123,11 @@ def _branches(parents: Sequence[int], jobs: Sequence[int]) -> _Branch:
         branch.kids.sort(key=lambda kid: (-jobs[kid.nodes[0]], kid.nodes[0]))
         if branch.nodes and branch.kids:
             largest = max(branch.kids, key=lambda kid: kid.size)
-            if 2 * largest.size > sum(kid.size for kid in branch.kids):
+            if trunks and 2 * largest.size > sum(kid.size for kid in branch.kids):
                 branch.kids.remove(largest)
                 branch.kids.append(largest)
-        for place, kid in enumerate(branch.kids[-1:] + branch.kids[:-1] if branch.heavy() else branch.kids):
+                branch.goes_on = True
+        for place, kid in enumerate(branch.kids[-1:] + branch.kids[:-1] if branch.goes_on else branch.kids):
             kid.cost = branch.cost + 1 + place
     return root
 

@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -42,7 +41,7 @@ from engine.records import (
     text,
 )
 from engine.step import Step, StepId
-from system.errors import InputError
+from system.errors import InputError, did_you_mean
 
 Kind = Literal["step", "job", "batch"]
 
@@ -249,8 +248,8 @@ class Index:
                 return match
             case []:
                 names = self._db.column("SELECT DISTINCT name FROM jobs") if "job" in kinds else []
-                hints = [f'did you mean "{name}"?' for name in get_close_matches(prefix, names, n=1)]
-                raise InputError(f'no {" or ".join(kinds)} starts with "{prefix}"', hint=hints[0] if hints else None)
+                hint = did_you_mean(prefix, names)
+                raise InputError(f'no {" or ".join(kinds)} starts with "{prefix}"', hint=hint)
             case several:
                 shown = [f"  {match.kind} {match.id}" for match in several[:CANDIDATES]]
                 more = ["  …"] if len(several) > CANDIDATES else []

@@ -66,13 +66,13 @@ class Prospect:
         machines: Mapping[int, int | None],
         *,
         drift: float = 0.0,
-        budget: int = 100_000,
+        budget: int = 50_000,
     ) -> Forecast | None:
         """None where nothing runs, or nothing is known of any step that does.
 
         `machines` has, by their number of workers, the bytes of memory that steps share there, None for no bound;
         `drift` is how far whole runs are off (see `predict`). `budget` is how many steps are simulated for each
-        machine, though every step is three times at least.
+        machine, though every step is once.
         """
         todo = [id for id, state in states.items() if state == "run"]
         unknown = sum(self.seconds(id) is None for id in todo)
@@ -81,7 +81,7 @@ class Prospect:
         ended = {id for id, state in states.items() if state != "run"}
         took = {id: self.estimates.seconds[id] for id in todo}
         path = self.dag.longest_path(took, ended)
-        runs = min(50, max(3, budget // len(todo)))
+        runs = min(50, max(1, budget // len(todo)))
         return Forecast(
             work=math.fsum(took.values()),
             path=path,

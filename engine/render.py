@@ -11,7 +11,7 @@ from engine.forest import LINES, draw
 from engine.prospect import Forecast, Prospect, State
 from engine.scheduler import DEFAULT_SECONDS
 from engine.step import SHORT, Base, Run, Step, StepId
-from engine.words import brief, counted, span
+from engine.words import brief, counted, printable, span
 
 NAMES = 3
 """Jobs that are named where several end with one step."""
@@ -145,7 +145,7 @@ def _told(plan: Plan, ids: Iterable[StepId]) -> str:
 
 def _some(names: Sequence[str]) -> str:
     more = len(names) - NAMES
-    return ", ".join(names[:NAMES]) + (f" and {more:,} more" if more > 0 else "")
+    return printable(", ".join(names[:NAMES])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _summary(plan: Plan) -> Iterator[str]:
@@ -154,7 +154,7 @@ def _summary(plan: Plan) -> Iterator[str]:
     told = _told(plan, dag.ids)
     yield f"{sums}: {told}" if told else sums
     for _, base in plan.fetched():
-        yield f"fetch: {base.reference} from {base.source}"
+        yield printable(f"fetch: {base.reference} from {base.source}")
     if network := plan.with_network():
         yield f"network: {counted(network, 'step')} to run {'has' if network == 1 else 'have'} it"
     forecast = plan.forecast
@@ -168,7 +168,7 @@ def _summary(plan: Plan) -> Iterator[str]:
     yield f"work: {span(forecast.work)} in all{unknown}"
     last = forecast.path[-1]
     job = next((job.name for job in dag.plans if job.final == last), None)
-    end = f", to {job}" if job else ""
+    end = f", to {printable(job)}" if job else ""
     yield f"critical path: {span(forecast.path_seconds)}, {counted(len(forecast.path), 'step')}{end}"
 
 
@@ -177,7 +177,7 @@ def as_dot(plan: Plan) -> Iterator[str]:
     yield "digraph plan {"
     yield '  node [shape="box" fontname="monospace"]'
     for step in plan.dag:
-        label = _label(step).replace("\\", "\\\\").replace('"', '\\"')
+        label = _label(step).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
         yield f'  "{step.id}" [label="{step.id[:SHORT]}\\n{label}" {_DOT[plan.states[step.id]]}]'
     for step in plan.dag:
         for input in step.inputs:
@@ -192,7 +192,7 @@ def as_mermaid(plan: Plan) -> Iterator[str]:
         yield f"  classDef {state} {style}"
     for number, step in enumerate(plan.dag):
         # An entity, `#` and a number: it stands for any character that the syntax or HTML would take for its own.
-        label = "".join(c if c.isalnum() or c in " ./-_(),=:+" else f"#{ord(c)};" for c in _label(step))
+        label = "".join(c if c.isalnum() or c in " ./-_(),=+" else f"#{ord(c)};" for c in _label(step))
         yield f'  s{number}["{step.id[:SHORT]}<br>{label}"]:::{plan.states[step.id]}'
     for number, users in enumerate(plan.dag.users):
         for user in users:

@@ -7,8 +7,10 @@ import re
 WIDTH = 120
 """Characters of an op in a line that tells of something else too."""
 
-# What stands between a run's head and its command; a quoted text may hold anything.
-_FIELDS = re.compile(r'\(run ((?:[^"(]|\((?!shell )|"(?:[^"\\]|\\.)*")*)(?=\(shell )')
+# What stands between a run's head and its command: fields of up to three levels. A quoted text may hold anything.
+_TEXT = r'[^()"]|"(?:[^"\\]|\\.)*"'
+_INNER = rf"\((?:{_TEXT}|\((?:{_TEXT})*\))*\)"
+_FIELDS = re.compile(rf"\(run ((?:\((?!shell )(?:{_TEXT}|{_INNER})*\) ?)*)(?=\(shell )")
 _UNITS = ((86400.0 * 2, 86400.0, "days"), (5400.0, 3600.0, "h"), (90.0, 60.0, "min"))
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -31,7 +33,7 @@ def span(seconds: float) -> str:
 def size(bytes: float) -> str:
     """Bytes by their two or three first digits, in powers of a thousand: `512 B`, `1.2 MB`."""
     for unit, name in _SIZES:
-        if bytes >= unit:
+        if bytes >= 0.9995 * unit:
             return f"{_digits(bytes / unit)} {name}"
     return f"{bytes:.0f} B"
 
@@ -45,3 +47,8 @@ def brief(op: str) -> str:
     if (found := _FIELDS.match(op)) and found[1]:
         op = f"(run … {op[found.end(1) :]}"
     return op if len(op) <= WIDTH else f"{op[: WIDTH - 1]}…"
+
+
+def printable(text: str) -> str:
+    """What a terminal can take: a command, or a name, may hold any character."""
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "\ufffd" for c in text)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from system.errors import InputError, StepwoodError
+from system.errors import InputError, StepwoodError, did_you_mean
 
 COMMANDS = {
     "check": "texts", "fmt": "texts", "dockerfile": "texts",
@@ -74,10 +74,7 @@ class Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and args[0] not in LATER and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], [*COMMANDS, *LATER], 1)
-            hint = f'did you mean "{close[0]}"?' if close else "`stepwood --help` lists the commands"
+            hint = did_you_mean(args[0], [*COMMANDS, *LATER], "`stepwood --help` lists the commands")
             raise InputError(f'there is no command "{args[0]}"', hint=hint)
         return super().resolve_command(ctx, args)
 

@@ -6,10 +6,9 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
-from system.errors import InputError
+from system.errors import InputError, did_you_mean
 
 FILE = "stepwood.toml"
 STDIN = "-"
@@ -54,8 +53,7 @@ def load(path: Path | None) -> dict[str, object]:
         raise InputError(f"{path}: {error}") from error
     for key in found:
         if key not in KEYS:
-            close = get_close_matches(key, KEYS, 1)
-            raise InputError(f'{path}: unknown setting "{key}"', hint=f'did you mean "{close[0]}"?' if close else None)
+            raise InputError(f'{path}: unknown setting "{key}"', hint=did_you_mean(key, KEYS))
     bases = found.get("base", {})
     if not isinstance(bases, dict) or not all(isinstance(url, str) for url in bases.values()):
         raise InputError(f"{path}: [base] must give a URL for each name")

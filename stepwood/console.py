@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -58,13 +58,13 @@ def put(lines: Iterable[str], output: Path | None) -> None:
         sys.stdout.write(f"{line}\n")
 
 
-def fit(text: str, faint: bool = False) -> str:
-    """A line as standard output takes it: on a terminal cut to its width, and `faint` where it has colours."""
-    if not sys.stdout.isatty():
-        return text
-    text = text[: shutil.get_terminal_size().columns]
+def fitting(output: Path | None) -> Callable[[str, bool], str]:
+    """What makes a line one for `put`: on a terminal cut to its width and, where the line is to be faint, so."""
+    if output is not None or not sys.stdout.isatty():
+        return lambda text, faint: text
+    width = shutil.get_terminal_size().columns
     colours = os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
-    return f"\x1b[2m{text}\x1b[0m" if faint and colours else text
+    return lambda text, faint: f"\x1b[2m{text[:width]}\x1b[0m" if faint and colours else text[:width]
 
 
 def _mute(stream: TextIO) -> None:

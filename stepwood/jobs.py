@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from grammar import parser
 from grammar.ast import Spec, Workflow
 from grammar.source import Body, Source
 from stepwood.config import EVERYTHING, STDIN, Choice
-from system.errors import InputError
+from system.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from grammar.expand import Jobs
@@ -83,8 +82,7 @@ def _check_values(values: Iterable[str], params: Iterable[str]) -> None:
     params = list(params)
     for name in values:
         if name not in params:
-            close = get_close_matches(name, params, 1)
-            hint = f'did you mean "{close[0]}"?' if close else f"parameters here: {', '.join(params) or 'none'}"
+            hint = did_you_mean(name, params, f"parameters here: {', '.join(params) or 'none'}")
             raise InputError(f'--set: no parameter is called "{name}"', hint=hint)
 
 
@@ -98,8 +96,7 @@ def _chosen(found: list[tuple[Job, Mapping[str, str]]], only: Sequence[str]) -> 
         if not matched:
             words = {job.name for job, _ in found}
             words |= {f"{key}={value}" for _, labels in found for key, value in labels.items()}
-            close = get_close_matches(pattern, sorted(words), 1)
-            hint = f'did you mean "{close[0]}"?' if close else "`stepwood plan` lists the jobs"
+            hint = did_you_mean(pattern, sorted(words), "`stepwood plan` lists the jobs")
             raise InputError(f'--only: no job matches "{pattern}"', hint=hint)
         kept |= matched
     return [job for job, _ in found if job.name in kept]

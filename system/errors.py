@@ -19,6 +19,7 @@ an error but a value (`engine.outcome.Failed`), with exit code 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 WIDTH = 120
@@ -117,3 +118,11 @@ class Interrupted(StepwoodError):
     """The user stopped the run; what was built stays."""
 
     exit_code = 130
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
+    """The hint for a word that is not known: the one of `known` that it is most like, or else what is to be said."""
+    from difflib import get_close_matches  # takes 4 ms to import, and most commands have nothing to ask
+
+    close = get_close_matches(word, list(known), 1)
+    return f'did you mean "{close[0]}"?' if close else otherwise

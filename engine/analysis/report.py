@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.analysis.jobs import Orders
 from engine.analysis.orders import trie
@@ -70,7 +70,10 @@ def report(dag: Dag, seconds: Mapping[StepId, float], bytes: Mapping[StepId, int
     """Find out. `merge` is no order for ops: nobody knows what each of them needs."""
     sharing = Sharing(dag)
     names = [name for name in feasible(sharing.jobs) if name != "merge"]
-    results = list(evaluate(sharing.jobs, names, total=dag.total, seconds=budget))
+    stands, *others = evaluate(sharing.jobs, names, total=dag.total, seconds=budget)
+    # Builds that do the same in another order are one item to copy from, but as they stand they are two steps.
+    stands = replace(stands, distinct=len(dag), ratio=dag.total / len(dag) if len(dag) else 1.0)
+    results = [stands, *others]
     return Report(dag, seconds, bytes, sharing, sharing.near_misses(), results)
 
 
@@ -159,8 +162,9 @@ def as_text(report: Report) -> Iterator[str]:
     yield f"{counted(len(dag.plans), 'job')}, {counted(dag.total, 'step')}, {len(dag):,} distinct: {ratio:.2f} ×"
     saved = counted(dag.total - len(dag), "step")
     if report.seconds:
-        took, room = span(report.saved(report.seconds)), size(report.saved(report.bytes))
-        saved += f", {took}, {room} (by the {len(report.seconds):,} that were measured)"
+        room = f", {size(report.saved(report.bytes))}" if report.bytes else ""
+        measured = f"by the {len(report.seconds):,} that were measured"
+        saved += f", {span(report.saved(report.seconds))}{room} ({measured})"
     yield f"sharing saves {saved}"
     yield ""
     yield "Prefixes, with the number of jobs on each branch"
@@ -180,7 +184,10 @@ def as_text(report: Report) -> Iterator[str]:
     took = f", {span(report.saved_by(best.orders))}" if report.seconds else ""
     yield f"{best.name} saves {counted(spared, 'step')}{took}, by this order:"
     found, names = trie(best.orders), report.sharing.jobs.names
-    yield from _drawn(found.parents, found.jobs, [names[item] for item in found.items])
+    for line in draw(found.parents, found.jobs, LINES, trunks=False):
+        first = line.nodes[0]
+        text = f"… {counted(len(line.nodes), 'step')}" if line.cut else brief(names[found.items[first]])
+        yield f"{'' if line.cut else f'×{found.jobs[first]:,}':7} {line.guides}{text}"
 
 
 def _tree(dag: Dag) -> tuple[list[int], list[int]]:
@@ -193,7 +200,7 @@ def _drawn(parents: Sequence[int], jobs: Sequence[int], ops: Sequence[str]) -> I
     """A line for each branch: how many jobs, the first op, how many more."""
     found = branches(parents, jobs)
     counts = [jobs[nodes[0]] for _, nodes in found]
-    for line in draw([above for above, _ in found], counts, LINES):
+    for line in draw([above for above, _ in found], counts, LINES, trunks=False):
         first = line.nodes[0]
         if line.cut:
             steps = sum(len(found[branch][1]) for branch in line.nodes)

@@ -10,16 +10,17 @@ come first, and an item that a chain has twice.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from engine.analysis.jobs import Jobs, Orders
 from engine.analysis.orders import trie
 from engine.dag import Dag
 from engine.digest import fields
-from engine.step import Action, Base, Copy, FromStep, Run, StepId
+from engine.step import Action, Copy, FromStep, StepId, kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,11 @@ class NearMiss:
 
     `rows` are those that are alike, a step for each place in each row, the rows in the order in which they follow each
     other. `after` is how many steps all places have in common before. `apart` are the steps that come next, with the
-    number of places behind each, the most first (None: the first row comes next). `differs` names what the first row's
-    steps are made of and not all alike, besides what they start from: "cwd", or of the env "env NAME".
+    number of places behind each, the most first (None: the first row comes next). `differs` names what the steps of a
+    row are made of and not all alike, besides what they start from: "cwd", or of the env "env NAME".
 
-    `movable`: all stand on one base and do the same, so an order in which nothing else comes before them would make
-    one place of all.
+    `movable`: in each row all do the same on one base, and none stands behind another, so an order in which nothing
+    else comes before them would make one place of all.
     """
 
     rows: Sequence[Sequence[StepId]]
@@ -119,20 +120,18 @@ class Sharing:
             bases.append(base)
 
     def _does(self, action: Action, chains: dict[int, int], keys: dict[object, int]) -> object:
-        """What a step does. A build that is copied from stands for all that it does, in whatever order."""
+        """What a step's id is made of besides what it starts from. A build that is copied from stands for all that it
+        does, in whatever order."""
+        held: object = None
         match action:
-            case Base(digest=digest):
-                return digest
-            case Run():
-                return replace(action, input="")
             case Copy(source=FromStep(step=build)):
                 number = self._dag.numbers[build]
                 if number not in chains:
-                    held = frozenset(self._items[before] for before in self._before(number))
-                    chains[number] = keys.setdefault(held, len(keys))
-                return replace(action, input="", source=FromStep(str(chains[number])))
-            case Copy():
-                return replace(action, input="")
+                    chain = frozenset(self._items[before] for before in self._before(number))
+                    chains[number] = keys.setdefault(chain, len(keys))
+                held = chains[number]
+        made = [value for name, value in fields(action) if name not in ("input", "from")]
+        return json.dumps([kind(action), held, made])
 
     def _before(self, number: int) -> Iterator[int]:
         """A step, the one whose root it starts from, and so on."""
@@ -158,9 +157,9 @@ class Sharing:
         return depths
 
     def _near_miss(self, group: tuple[int, ...], follows: Mapping[tuple[int, ...], tuple[int, ...]]) -> NearMiss:
-        common = group[0]
+        common = self._parents[group[0]]
         for number in group[1:]:
-            common = self._common(common, number)
+            common = self._common(common, self._parents[number])
         after = self._depths[common] if common >= 0 else 0
         apart: Counter[StepId | None] = Counter()
         for number in group:
@@ -171,10 +170,12 @@ class Sharing:
         rows, last = [group], group
         while last in follows:
             last = follows[last]
-            rows.append(last)
+            behind = {self._parents[number]: number for number in last}
+            rows.append(tuple(behind[number] for number in rows[-1]))  # place by place
         ids = [[self._dag.ids[number] for number in row] for row in rows]
-        differs = self._differ(group)
-        return NearMiss(ids, after, apart.most_common(), differs, movable=common >= 0 and not differs)
+        movable = all(len({self._items[number] for number in row}) == 1 for row in rows)
+        differs = dict.fromkeys(name for row in rows for name in self._differ(row))
+        return NearMiss(ids, after, apart.most_common(), list(differs), movable)
 
     def _differ(self, group: Sequence[int]) -> list[str]:
         """In what the steps of a group are not all alike, besides what they start from."""

@@ -44,8 +44,8 @@ SYNC = 60.0
 """Seconds after which what was committed is made to survive a loss of power, besides at the end."""
 PATIENCE, HURRY = 30.0, 1.0
 """Seconds to wait at the end for what the logbook has still to write down; a later run does what is left."""
-SIMULATED = 2_000
-"""Steps that are simulated to predict a run, or three times its own: a build must not wait for it."""
+SIMULATED = 10_000
+"""Steps that are simulated to predict a run, or its own once: a build must not wait for it."""
 ELSEWHERE = 0.2
 """Seconds between looks at a step that another process is making."""
 

@@ -14,7 +14,7 @@ from engine.estimate import NOTHING, estimate
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
-from stepwood.console import fit, put
+from stepwood.console import fitting, put
 from stepwood.jobs import jobs
 from stepwood.world import planned
 
@@ -37,4 +37,5 @@ def dedup(files: tuple[str, ...], form: str, output: Path | None, config: Path |
         known = NOTHING if index is None else estimate(index, dag)
         bytes = {} if index is None else index.sizes(dag.ids)
     found = report(dag, {id: known.seconds[id] for id in known.measured}, bytes)
-    put([json.dumps(as_json(found))] if form == "json" else map(fit, as_text(found)), output)
+    fit = fitting(output)
+    put([json.dumps(as_json(found))] if form == "json" else (fit(line, False) for line in as_text(found)), output)

@@ -15,6 +15,7 @@ import click
 from engine.index import Index
 from engine.records import Batch
 from engine.step import SHORT
+from engine.words import printable
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
@@ -115,7 +116,7 @@ def _table(batches: Sequence[Batch], worked: Mapping[str, float]) -> None:
                 "" if wall is None else f"{wall:.1f} s",
                 f"{batch.predicted.p50:.1f} s" if batch.predicted else "",
                 f"{worked.get(batch.id, 0.0):.1f} s",
-                _line(batch.command),
+                printable(batch.command),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -199,15 +200,10 @@ def _tell(found: _Comparison) -> None:
     for time in found.times:
         kind = "slower" if time.now > time.was else "faster"
         several = "" if time.steps_was == time.steps_now == 1 else f" (means of {time.steps_was} and {time.steps_now})"
-        _write(f"  {kind:8} {time.was:8.1f} s → {time.now:8.1f} s  {time.id[:SHORT]} {_line(time.op)}{several}")
+        _write(f"  {kind:8} {time.was:8.1f} s → {time.now:8.1f} s  {time.id[:SHORT]} {printable(time.op)}{several}")
     if not jobs and not found.times:
         _write("  no job and no step changed")
     _write(f"built: {found.built_was:.1f} s → {found.built_now:.1f} s of work")
-
-
-def _line(text: str) -> str:
-    """What a terminal can take: a command may hold any character."""
-    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "\ufffd" for c in text)
 
 
 def _write(line: str) -> None:

@@ -120,8 +120,12 @@ def _because(cause: Cause) -> str:
     match cause.reason, cause.field:
         case "failed", _:
             return f"{cause.kind} failed the last time"
+        case "stopped", _:
+            return f"{cause.kind} was stopped the last time"
         case "gone", _:
             return f"{cause.kind} was built, but its snapshot is gone"
+        case "changed", "":
+            return f"{cause.kind} has another id with this version"
         case "changed", "input" | "from":
             return f"what {cause.kind} starts from changed"
         case "changed", field:

@@ -13,9 +13,10 @@ from engine.analysis.jobs import Jobs
 from engine.analysis.report import row, strategies, table
 from engine.analysis.solutions import read
 from engine.analysis.strategies import LARGE, Result, evaluate, feasible
+from engine.words import counted
 from stepwood.commands import options
-from stepwood.console import fit, put
-from system.errors import InputError
+from stepwood.console import put
+from system.errors import InputError, did_you_mean
 
 LATER = ("solve", "spec", "plan", "build")
 """Commands of the contract that no release has yet; they say so and exit with 2."""
@@ -27,7 +28,11 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in LATER:
             raise InputError(f"`stepwood opam {cmd_name}` is not supported yet", hint="there is dedup")
-        return super().get_command(ctx, cmd_name)
+        command = super().get_command(ctx, cmd_name)
+        if command is None:
+            hint = did_you_mean(cmd_name, ["dedup", *LATER], "`stepwood opam --help` lists the commands")
+            raise InputError(f'there is no command "opam {cmd_name}"', hint=hint)
+        return command
 
 
 @click.group(cls=_Group)
@@ -47,7 +52,7 @@ def _dedup(solutions: Path | None, form: str, output: Path | None) -> None:
         raise InputError("opam dedup takes --solutions FILE", hint="solving comes with a later release")
     jobs = _read(solutions)
     results = evaluate(jobs, feasible(jobs))
-    put([json.dumps(_document(jobs, list(results)))] if form == "json" else map(fit, _text(jobs, results)), output)
+    put([json.dumps(_document(jobs, list(results)))] if form == "json" else _text(jobs, results), output)
 
 
 def _read(path: Path) -> Jobs:
@@ -82,7 +87,7 @@ def _document(jobs: Jobs, results: list[Result]) -> dict[str, object]:
 
 def _text(jobs: Jobs, results: Iterator[Result]) -> Iterator[str]:
     """Lines as they are known: a search takes half a minute."""
-    yield f"{len(jobs.jobs):,} jobs, {jobs.total:,} installations"
+    yield f"{counted(len(jobs.jobs), 'job')}, {counted(jobs.total, 'installation')}"
     yield next(table([]))
     yield from map(row, results)
     if len(jobs.jobs) <= LARGE:

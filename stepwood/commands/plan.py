@@ -20,7 +20,7 @@ from engine.prospect import Prospect
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
-from stepwood.console import fit, put
+from stepwood.console import fitting, put
 from stepwood.jobs import jobs
 from stepwood.world import planned
 from system.errors import InputError
@@ -75,12 +75,12 @@ def plan(
     cores, free = os.cpu_count() or 1, free_memory()
     machines = dict.fromkeys(workers, None if what_if else free)
     if what_if or not workers:
-        machines = {cores: free} | machines
+        machines = {cores: free} | machines | {cores: free}  # first, and as it is
     shown = render.Plan(prospect, states, prospect.forecast(states, machines, drift=off))
-    put(_lines(shown, form, None if whole else LINES), output)
+    put(_lines(shown, form, None if whole else LINES, fitting(output)), output)
 
 
-def _lines(shown: render.Plan, form: str, limit: int | None) -> Iterable[str]:
+def _lines(shown: render.Plan, form: str, limit: int | None, fit: render.Fit) -> Iterable[str]:
     match form:
         case "json":
             return [json.dumps(render.as_json(shown))]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from engine.analysis import strategies
 from engine.analysis.bound import BOUNDS
 from engine.analysis.jobs import Jobs, levels, popularity
-from engine.analysis.orders import distinct
-from engine.analysis.strategies import MEDIUM, SMALL, STRATEGIES, auto, evaluate
+from engine.analysis.orders import distinct, trie
+from engine.analysis.strategies import MEDIUM, SMALL, STRATEGIES, auto, evaluate, feasible
 from tests.analysis.posets import batches, closed, least, prefixes, valid
 
 NAMES = ["base", "ocaml", "lwt", "fmt", "aaa"]
@@ -109,9 +110,54 @@ def test_an_unknown_strategy() -> None:
         evaluate(BATCH, ["best"])
 
 
+def test_results_come_one_by_one_as_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who shows them as they are known need not wait for a long search."""
+    ran: list[str] = []
+    noted = {name: (lambda jobs, _, name=name: ran.append(name) or list(jobs.jobs)) for name in ("slow", "quick")}
+    monkeypatch.setattr(strategies, "STRATEGIES", noted)
+    results = evaluate(BATCH, ["quick", "slow"])
+    assert ran == []
+    assert (next(results).name, ran) == ("quick", ["quick"])
+    assert (next(results).name, ran) == ("slow", ["quick", "slow"])
+    assert next(results, None) is None
+
+
+def test_the_ratio_is_to_the_steps_that_there_are_without_sharing() -> None:
+    """Those may be more than the jobs': several may have one order."""
+    (own,), (given) = evaluate(BATCH, ["arbitrary"]), list(evaluate(BATCH, ["arbitrary", "merge"], total=80))
+    assert own.ratio == 14 / 8
+    assert [result.ratio for result in given] == [80 / 8, 80 / 5]
+
+
+def test_what_grows_with_the_square_is_left_out_of_large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large is what has many different sets of items that are shared: others add nothing to be ordered."""
+    monkeypatch.setattr(strategies, "LARGE", 3)
+    three = [(0, 1), (0, 1), (0, 1, 2), (0, 1, 2), (0,), (0, 3), (0, 4)]
+    batch = Jobs([""] * 6, [(), (0,), (1,), (0,), (0,), (0,)], three)
+    assert feasible(batch) == [*STRATEGIES]
+    batch = Jobs(batch.names, batch.needs, [*three, (0, 5), (0, 5)])
+    assert feasible(batch) == [name for name in STRATEGIES if name not in ("agglomerative", "search")]
+
+
 def test_a_step_is_an_item_with_all_before_it() -> None:
     assert distinct([]) == distinct([()]) == 0
     assert distinct([(0, 1), (1, 0), (0, 1, 2)]) == 5
+
+
+def test_a_trie_by_hand() -> None:
+    found = trie([(0, 1), (1, 0), (0, 1, 2), (), (0, 1)])
+    assert (found.parents, found.items, found.jobs) == ([-1, 0, -1, 2, 1], [0, 1, 1, 0, 2], [3, 3, 1, 1, 1])
+
+
+@given(batches())
+def test_the_nodes_of_a_trie_are_what_orders_begin_with(jobs: Jobs) -> None:
+    found = trie(jobs.jobs)
+    chains: list[tuple[int, ...]] = []
+    for parent, item in zip(found.parents, found.items, strict=True):
+        chains.append((*(chains[parent] if parent >= 0 else ()), item))
+    assert len(set(chains)) == len(chains) == prefixes(list(jobs.jobs))
+    through = [sum(job[: len(chain)] == chain for job in jobs.jobs) for chain in chains]
+    assert found.jobs == through
 
 
 @given(batches())

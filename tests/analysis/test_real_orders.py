@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -12,7 +13,8 @@ import zstandard
 from engine.analysis.bound import BOUNDS
 from engine.analysis.jobs import Jobs, levels
 from engine.analysis.solutions import read
-from engine.analysis.strategies import BUDGET, evaluate
+from engine.analysis.strategies import BUDGET, STRATEGIES, evaluate
+from tests.cli.desk import Desk
 from tests.counts import FULL
 
 DATA = Path(os.environ.get("STEPWOOD_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -20,10 +22,15 @@ FILE = DATA / "opam_solutions_5.3.0.json.zst"
 pytestmark = pytest.mark.skipif(not FILE.exists(), reason=f"needs {FILE}")
 
 
+def document() -> dict[str, Any]:
+    with FILE.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as text:
+        found: dict[str, Any] = json.loads(text.read())
+        return found
+
+
 @pytest.fixture(scope="module")
 def jobs() -> Jobs:
-    with FILE.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as text:
-        return read(json.loads(text.read()))
+    return read(document())
 
 
 def test_the_batch(jobs: Jobs) -> None:
@@ -61,3 +68,20 @@ def test_bounds(jobs: Jobs) -> None:
     if FULL:
         assert (spanning, independent) == (8_550, 16_084)
         assert claims >= 16_300
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """It takes 20 s for all jobs, and 2 s for thirty."""
+    file = FILE if FULL else tmp_path / "some.json"
+    if not FULL:
+        file.write_text(json.dumps({"jobs": document()["jobs"][:30]}))
+    done = Desk(tmp_path, None, None).ok("opam", "dedup", "--solutions", str(file), "--format=json")
+    found = json.loads(done.stdout)
+    steps = {one["name"]: one["distinct"] for one in found["strategies"]}
+    assert list(steps) == [*STRATEGIES]
+    arbitrary, merge = (40_486, 5_762) if FULL else (689, 225)
+    assert (found["jobs"], found["steps"]) == ((3_611, 126_167) if FULL else (30, 978))
+    assert found["distinct"] == steps["arbitrary"] == arbitrary
+    assert steps["merge"] == merge < found["bound"] <= steps["search"] <= steps["agglomerative"]
+    assert found["bound"] == (16_084 if FULL else 330)
+    assert steps["search"] <= (16_500 if FULL else 339)

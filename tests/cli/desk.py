@@ -64,7 +64,7 @@ class Desk:
         command = next((word for word in arguments if not word.startswith("-")), "")
         if self.store and command and command not in TEXTS and "--help" not in arguments:
             argv += ["--store", self.store]
-            if command in ("plan", "build"):
+            if command in ("plan", "build", "dedup", "why"):
                 argv += ["--base", f"bb=dir:{self.base}"]
         return argv
 

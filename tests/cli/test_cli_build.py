@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -51,6 +53,29 @@ def test_events_hold_to_the_contract(desk: Desk) -> None:
     assert [event["attempts"] for event in of(again, "finish")] == [0, 0, 0]
     assert of(again, "job")[0]["outcome"] == "cached"
     assert of(again, "start") == []
+
+
+def test_the_end_tells_what_was_predicted_and_history_keeps_it(desk: Desk) -> None:
+    """Of the first run nothing is known, and of one that has nothing to do there is nothing to say."""
+    desk.write("a.spec", sh("sleep 0.5; echo 1"))
+    first = desk.ok("build", "a.spec", "--json")
+    desk.write("a.spec", sh("sleep 0.5; echo 2"))
+    told = desk.ok("build", "a.spec").stderr.splitlines()[-1]
+    desk.write("a.spec", sh("sleep 0.5; echo 3"))
+    third = desk.ok("build", "a.spec", "--json")
+    nothing = desk.ok("build", "a.spec", "--json")
+    assert (of(first, "batch")[0]["predicted"], of(nothing, "batch")[0]["predicted"]) == (None, None)
+    predicted = of(third, "batch")[0]["predicted"]
+    assert list(predicted) == ["p50", "p90"]
+    assert 0.4 < predicted["p50"] < predicted["p90"] < 5
+    end = r": 1 built, 1 cached in \d\.\d s \(predicted: (\d\.\d) s, 9 of 10 within (\d\.\d) s\)"
+    found = re.fullmatch(rf"batch   \S+: built, 1 job{end}", told)
+    assert found, told
+    kept = json.loads(desk.ok("history", "--json").stdout)["batches"]
+    assert [batch["predicted"] is None for batch in kept] == [True, False, False, True], "the newest first"
+    assert kept[1]["predicted"] == predicted
+    assert [f"{kept[2]['predicted'][name]:.1f}" for name in ("p50", "p90")] == [found[1], found[2]]
+    assert "predicted" not in desk.ok("build", "a.spec").stderr
 
 
 def test_a_character_that_comes_in_two_pieces_is_one(desk: Desk) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from engine.index import Index
 from tests.cli.desk import Desk, of, sh, until
+from tests.counts import FULL
 from tests.system.bed import processes
 
 pytestmark = pytest.mark.root
@@ -209,3 +210,37 @@ def test_a_store_of_another_kind_is_3(desk: Desk) -> None:
     desk.ok("build", "a.spec")
     done = Desk(desk.folder, f"directory:{desk.place}", desk.base).run("build", "a.spec")
     assert (done.returncode, f"use overlay:{desk.place}" in done.stderr) == (3, True)
+
+
+def test_a_disk_that_fills_with_a_log_is_3_and_says_so(small: Desk) -> None:
+    small.write("loud.spec", sh("echo before", "yes | head -c 20000000; echo after"))
+    small.write("quiet.spec", sh("echo before", "echo well"))
+    done = small.run("build", "-j1", "loud.spec", "quiet.spec", "--json")
+    assert done.returncode == 3
+    loud = next(event for event in of(done, "finish") if event["outcome"] == "failed")
+    assert (loud["cause"], "no space left" in loud["message"].lower()) == ("store", True)
+    assert {event["name"]: event["outcome"] for event in of(done, "job")} == {"loud": "failed", "quiet": "built"}
+    small.at_rest()
+    # With what filled the disk gone, the same command goes on where it was.
+    for log in (small.place / "logs").iterdir():
+        log.unlink()
+    small.write("loud.spec", sh("echo before", "yes | head -c 2000; echo after"))
+    assert "after" in small.ok("build", "loud.spec", "quiet.spec").stdout
+
+
+def test_hundred_thousand_jobs_do_not_break_plan_or_build(desk: Desk) -> None:
+    """In full only where there is time: a tenth else."""
+    values = " ".join(f"{number:03}" for number in range(1000 if FULL else 100))
+    axes = f"(matrix (a {values}) (b {' '.join(map(str, range(100)))}))"
+    count = 100_000 if FULL else 10_000
+    for name, word in (("same", "same"), ("own", "%{a} %{b}")):
+        body = f'((from bb) (shell /bin/sh -c) (run (shell "echo {word}")))'
+        desk.write(f"{name}.workflow", f"(workflow (job {name}-%{{a}}-%{{b}} {axes} {body}))")
+    lines = desk.ok("plan", "own.workflow").stdout.splitlines()
+    assert len(lines) < 120, "a plan is to be read"
+    assert f"{count:,} jobs, {2 * count:,} steps, {count + 1:,} distinct: {count + 1:,} to run" in lines
+    done = desk.ok("build", "same.workflow")
+    assert done.stderr.count(": built ") == count
+    assert f"{count:,} jobs: 2 built in " in done.stderr.splitlines()[-1]
+    again = desk.ok("build", "same.workflow", "--json")
+    assert len(of(again, "job")) == count

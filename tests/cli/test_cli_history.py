@@ -11,13 +11,15 @@ import pytest
 
 from engine.index import Index
 from engine.outcome import Name
-from engine.records import Attempt, Totals
+from engine.records import Attempt, Prediction, Totals
 from engine.step import Base, Config, Ids, Step
 from tests.cli.desk import Desk, sh
 
 START = 1_700_000_000.0
 CONFIG = Config(env=(), user=Ids(), workdir="/", platform="linux/amd64")
-HEAD = ["batch", "started", "outcome", "jobs", "steps", "built", "cached", "failed", "wall", "work", "command"]
+HEAD = [
+    "batch", "started", "outcome", "jobs", "steps", "built", "cached", "failed", "wall", "predicted", "work", "command",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -32,17 +34,24 @@ def step(op: str) -> Step:
     return Step(id, op.partition("@")[0], Base("debian", f"sha256:{id}", CONFIG, "dir:/"))
 
 
-def ran(desk: Desk, number: int, jobs: dict[str, Name | None], built: dict[str, float], command: str = "build") -> str:
+def ran(
+    desk: Desk,
+    number: int,
+    jobs: dict[str, Name | None],
+    built: dict[str, float],
+    command: str = "build",
+    predicted: Prediction | None = None,
+) -> str:
     """A batch, ten minutes after the one before; of an op, what follows `@` makes another step."""
     steps = [step(op) for op in ["(run end)", *built]]
     with Index.open(desk.place / "index.db") as index:
         index.add_steps(steps, lambda step: [("op", step.op)])
         started = START + 600 * number
-        batch = index.begin_batch(command, jobs=len(jobs), steps=len(steps), started=started)
+        batch = index.begin_batch(command, jobs=len(jobs), steps=len(steps), started=started, predicted=predicted)
         rows = index.add_jobs(batch, [(name, steps[0].id) for name in jobs])
         for row, outcome in zip(rows, jobs.values(), strict=True):
             if outcome:
-                index.finish_job(row, outcome)
+                index.finish_jobs([(row, outcome)])
         index.record_attempts(
             batch,
             [Attempt(step(op).id, 1, started, seconds, "built") for op, seconds in built.items()]
@@ -66,7 +75,8 @@ def test_without_an_index_or_with_too_much(past: Desk) -> None:
 
 
 def test_the_list(past: Desk) -> None:
-    first = ran(past, 0, {"a": "built", "b": "failed"}, {"(run x)": 10.5}, "stepwood build w.workflow")
+    jobs: dict[str, Name | None] = {"a": "built", "b": "failed"}
+    first = ran(past, 0, jobs, {"(run x)": 10.5}, "stepwood build w.workflow", Prediction(75.04, 120.0))
     second = ran(past, 1, {"a": None}, {}, "stepwood build odd\x1b[2J\nname")
     rows = past.ok("history").stdout.splitlines()
     assert rows[0].split() == HEAD
@@ -74,15 +84,16 @@ def test_the_list(past: Desk) -> None:
     assert rows[1].endswith("stepwood build odd�[2J�name")
     cells = rows[2].split()
     assert cells[0] == first
-    assert " ".join(cells[3:]) == "failed 2 2 1 3 1 90.2 s 12.5 s stepwood build w.workflow"
+    assert " ".join(cells[3:]) == "failed 2 2 1 3 1 90.2 s 75.0 s 12.5 s stepwood build w.workflow"
     assert rows[1].index("unfinished") == rows[0].index("outcome") == rows[2].index("failed")
     assert len(past.ok("history", "-n", "1").stdout.splitlines()) == 2
     newest, oldest = asked(past)["batches"]
     assert (newest["id"], newest["outcome"], newest["finished"], newest["wall_seconds"]) == (second, None, None, None)
+    assert newest["predicted"] is None
     assert oldest == {
         "id": first, "started": START, "finished": START + 90.25, "outcome": "failed", "jobs": 2, "steps": 2,
-        "command": "stepwood build w.workflow", "built": 1, "cached": 3, "failed": 1, "skipped": 0, "cancelled": 0,
-        "wall_seconds": 90.25, "work_seconds": 12.5,
+        "command": "stepwood build w.workflow", "predicted": {"p50": 75.04, "p90": 120.0},
+        "built": 1, "cached": 3, "failed": 1, "skipped": 0, "cancelled": 0, "wall_seconds": 90.25, "work_seconds": 12.5,
     }  # fmt: skip
 
 

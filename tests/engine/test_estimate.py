@@ -10,10 +10,21 @@ from random import Random
 import pytest
 
 from engine import estimate as module
-from engine.estimate import ALIKE_SPREAD, OWN_SPREAD, TRUST, UNKNOWN_SPREAD, estimate, likenesses
+from engine.estimate import (
+    ALIKE_SPREAD,
+    DRIFT,
+    ENOUGH,
+    MEDIAN_ERROR,
+    OWN_SPREAD,
+    TRUST,
+    UNKNOWN_SPREAD,
+    drift,
+    estimate,
+    likenesses,
+)
 from engine.index import Index
 from engine.outcome import Built, Cached, Failed, Outcome
-from engine.records import Attempt
+from engine.records import Attempt, Prediction, Totals
 from engine.scheduler import DEFAULT_SECONDS
 from engine.step import Base, Config, Ids, Run, Step
 
@@ -47,6 +58,20 @@ def test_without_history_there_is_a_default(index: Index) -> None:
     assert found.seconds == {ROOT.id: DEFAULT_SECONDS, step.id: DEFAULT_SECONDS}
     assert found.spread == {ROOT.id: UNKNOWN_SPREAD, step.id: UNKNOWN_SPREAD}
     assert (found.memory, set(found.measured)) == ({}, set())
+    assert found.unknown == {ROOT.id, step.id}
+
+
+def test_unknown_is_that_of_whose_kind_nothing_was_built(index: Index) -> None:
+    """And not what takes as long as is assumed of it."""
+    same, alike, first = (run(command, id) for command, id in (("make", "a"), ("make all", "b"), ("cargo test", "c")))
+    note(index, same, built(DEFAULT_SECONDS))
+    found = estimate(index, [ROOT, same, alike, first])
+    assert found.seconds == dict.fromkeys((ROOT.id, same.id, alike.id, first.id), DEFAULT_SECONDS)
+    assert found.unknown == {ROOT.id}
+    note(index, ROOT, Failed(1, "exit", 1.0), Cached())
+    assert estimate(index, [ROOT]).unknown == {ROOT.id}, "that is no build"
+    note(index, ROOT, built(9.0))
+    assert estimate(index, [ROOT]).unknown == set()
 
 
 def test_nothing_asked(index: Index) -> None:
@@ -145,6 +170,16 @@ def test_spread_is_that_of_a_log_normal(index: Index) -> None:
     assert found.seconds[step.id] == pytest.approx(math.exp(2.0), rel=0.1)
 
 
+def test_times_that_were_seen_are_told_where_they_are_enough(index: Index) -> None:
+    """Of a step itself, or of those like it."""
+    few, many, alike = run("few", "a"), run("many a", "b"), run("many b", "c")
+    note(index, few, *[built(float(number)) for number in range(ENOUGH - 1)])
+    note(index, many, *[built(float(number)) for number in range(ENOUGH, 0, -1)], Failed(1, "exit", 99.0))
+    times = [float(number) for number in range(1, ENOUGH + 1)]
+    found = estimate(index, [few, many, alike, ROOT])
+    assert {id: list(seen) for id, seen in found.seen.items()} == {many.id: times, alike.id: times}
+
+
 def test_steps_that_took_no_time(index: Index) -> None:
     step = run("true", "a")
     note(index, step, built(0.0), built(0.0))
@@ -158,6 +193,56 @@ def test_memory_of_alike_steps_is_an_upper_quantile(index: Index) -> None:
         note(index, run(f"make {number}", str(number + 1 if number < 9 else "a")), built(1.0, 10 * (number + 1)))
     new = run("make 77", "b")
     assert estimate(index, [new]).memory == {new.id: 90}
+
+
+def runs(index: Index, *ratios: float, predicted: float = 100.0) -> None:
+    """Runs that took so many times what was predicted, the later the later."""
+    for ratio in ratios:
+        started = 1000.0 * len(index.batches(limit=1000))
+        batch = index.begin_batch("x", jobs=1, steps=1, started=started, predicted=Prediction(predicted, predicted))
+        index.finish_batch(batch, "built", Totals(built=1), finished=started + ratio * predicted)
+
+
+class TestDrift:
+    def test_it_is_assumed_where_nothing_was_predicted(self, index: Index) -> None:
+        assert drift(index) == pytest.approx(DRIFT)
+        runs(index, 50.0, predicted=0.5)
+        assert drift(index) == pytest.approx(DRIFT), "so short a run says nothing"
+
+    @pytest.mark.parametrize(
+        ("errors", "found"),
+        [
+            ((0.1,), DRIFT / MEDIAN_ERROR),  # what is assumed counts for two
+            ((0.0, 0.0), DRIFT / MEDIAN_ERROR / 2),
+            ((0.0, 0.02, 0.03), 0.03),
+            ((0.3, 0.4, 0.5), 0.3),
+            ((0.3, 0.4, 0.5, 0.6), 0.35),
+            ((0.01, 0.02, 0.03, 0.04, 9.0), 0.04),  # one that went quite otherwise moves it by no more
+        ],
+    )
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_it_is_that_of_a_normal_with_this_median_error(
+        self, index: Index, errors: tuple[float, ...], found: float, sign: int
+    ) -> None:
+        """By their logarithms: half the time is as far off as twice the time."""
+        runs(index, *[math.exp(sign * error) for error in errors])
+        assert drift(index) == pytest.approx(MEDIAN_ERROR * found)
+
+    def test_it_is_that_of_a_log_normal_of_the_latest_runs(self, index: Index) -> None:
+        chance = Random(7)
+        runs(index, *[9.0] * 5, *[chance.lognormvariate(0.0, 0.6) for _ in range(module.RUNS)])
+        assert drift(index) == pytest.approx(0.6, rel=0.3)
+
+    def test_just_the_latest_count(self, index: Index) -> None:
+        """Of these and what is assumed half are right, so that one more that was not, or one less that was, shows."""
+        right = module.RUNS // 2 + 1
+        runs(index, 9.0, *[1.0] * right, *[9.0] * (module.RUNS - right))
+        assert drift(index) == pytest.approx(DRIFT / 2)
+
+    def test_a_run_that_took_no_time_is_no_error(self, index: Index) -> None:
+        """A clock may be set back."""
+        runs(index, 0.0, -1.0)
+        assert math.isfinite(drift(index))
 
 
 def test_few_steps_ask_for_little(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

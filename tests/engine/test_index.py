@@ -17,12 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.index import Index, Match
-from engine.outcome import Built, Cached, Cancelled, Failed, Outcome, Skipped
+from engine.outcome import Built, Cached, Cancelled, Failed, Name, Outcome, Skipped
 from engine.records import (
     Attempt,
+    Batch,
     Fields,
     FileStamp,
     Pin,
+    Prediction,
     Totals,
     config_from_json,
     config_to_json,
@@ -90,6 +92,19 @@ def python(script: str, *arguments: str | Path) -> subprocess.Popen[str]:
     )
 
 
+def older(path: Path, released: int, rows: str = "") -> None:
+    """An index as a version made it that had so many migrations; `rows` is SQL that fills it."""
+    old = sqlite_utils.Migrations("stepwood")
+    for name, sql in MIGRATIONS[:released]:
+        old(name=name)(lambda database, sql=sql: database.executescript(sql))
+    database = sqlite_utils.Database(path)
+    if released:
+        old.apply(database)
+        database.executescript(rows)
+    database.close()
+    path.touch()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "index.db"
@@ -129,18 +144,24 @@ class TestOpening:
     @pytest.mark.parametrize("released", range(len(MIGRATIONS)))
     def test_an_older_index_gets_the_migrations_it_lacks(self, path: Path, released: int) -> None:
         """With none released it is an empty file."""
-        old = sqlite_utils.Migrations("stepwood")
-        for name, sql in MIGRATIONS[:released]:
-            old(name=name)(lambda database, sql=sql: database.executescript(sql))
-        database = sqlite_utils.Database(path)
-        if released:
-            old.apply(database)
-        database.close()
-        path.touch()
+        older(path, released)
         with Index.open(path) as index:
             index.add_steps([base()], fields)
             assert index.failures([base().id]) == {}
         assert [name for (name,) in query(path, "SELECT name FROM _sqlite_migrations")] == [n for n, _ in MIGRATIONS]
+
+    def test_batches_from_before_predictions_are_kept_without_one(self, path: Path) -> None:
+        before = [name for name, _ in MIGRATIONS].index("005_foresight")
+        rows = "INSERT INTO batches VALUES ('20231114-1', 5.5, 9.5, 'failed', 3, 7, 1, 2, 3, 4, 5, 'stepwood build x')"
+        older(path, before, rows)
+        kept = Batch("20231114-1", 5.5, 9.5, "failed", 3, 7, "stepwood build x", None, Totals(1, 2, 3, 4, 5))
+        with Index.open(path) as index:
+            assert index.batches() == [kept]
+            new = index.begin_batch("x", jobs=1, steps=1, started=NOW, predicted=Prediction(2.0, 3.0))
+            assert [batch.predicted for batch in index.batches()] == [Prediction(2.0, 3.0), None]
+            assert index.predicted(10) == []
+            index.finish_batch(new, "built", Totals(built=1), finished=NOW + 4)
+            assert index.predicted(10) == [(2.0, 4.0)]
 
     def test_an_index_of_today_is_opened_without_importing_sqlite_utils(self, path: Path) -> None:
         Index.open(path).close()
@@ -306,7 +327,7 @@ class TestBatchesAndJobs:
         a, b = index.add_jobs(batch, [("a", steps[0].id), ("b", steps[1].id)])
         running = index.batch(batch)
         assert (running.finished, running.outcome) == (None, None)
-        index.finish_job(b, "failed")
+        index.finish_jobs([(b, "failed")])
         index.finish_batch(batch, "failed", Totals(built=1, failed=1), finished=NOW + 9)
         ended = index.batch(batch)
         assert (ended.started, ended.finished, ended.outcome) == (NOW, NOW + 9, "failed")
@@ -315,6 +336,37 @@ class TestBatchesAndJobs:
             (a, "a", steps[0].id, None),
             (b, "b", steps[1].id, "failed"),
         ]
+
+    def test_what_was_predicted_of_a_batch_stays_with_it(self, index: Index) -> None:
+        batch = index.begin_batch("x", jobs=1, steps=1, started=NOW, predicted=Prediction(2.5, 4.25))
+        assert index.batch(batch).predicted == Prediction(2.5, 4.25)
+        index.finish_batch(batch, "built", Totals(built=1), finished=NOW + 3)
+        assert index.batch(batch).predicted == Prediction(2.5, 4.25)
+        assert index.batch(begin(index)).predicted is None
+        at_once = index.begin_batch("x", jobs=1, steps=1, started=NOW, predicted=Prediction(0.0, 0.0))
+        assert index.batch(at_once).predicted == Prediction(0.0, 0.0)
+
+    def test_predictions_and_what_came_of_them(self, index: Index) -> None:
+        """Newest first; of runs that built all they were to, and were not over at once anyway."""
+        runs: list[tuple[float | None, Name | None, float]] = [
+            (2.0, "built", 4.0),
+            (3.0, "failed", 1.0),
+            (5.0, "cached", 0.5),
+            (6.0, "cancelled", 3.0),
+            (None, "built", 9.0),
+            (1.0, "built", 9.0),
+            (1.5, "built", 1.25),
+            (8.0, None, 0.0),
+            (0.0, "built", 9.0),
+        ]
+        for number, (p50, outcome, took) in enumerate(runs):
+            predicted = None if p50 is None else Prediction(p50, 100.0)
+            started = NOW - 60 * number
+            batch = index.begin_batch("x", jobs=1, steps=1, started=started, predicted=predicted)
+            if outcome:
+                index.finish_batch(batch, outcome, Totals(), finished=started + took)
+        assert index.predicted(10) == [(2.0, 4.0), (1.5, 1.25)]
+        assert index.predicted(1) == [(2.0, 4.0)]
 
     def test_a_batch_whose_process_died_has_no_end(self, path: Path) -> None:
         writer = python(
@@ -395,6 +447,26 @@ class TestAttempts:
         index.record_attempts(begin(index), attempts)
         assert index.durations([odd.id, even.id, failed.id, never.id, "unknown"]) == {odd.id: 3.0, even.id: 2.0}
 
+    def test_sizes_are_those_of_the_last_builds_that_say_them(self, index: Index) -> None:
+        names = ("twice", "unsaid", "never said", "failed", "nothing", "never")
+        steps = {name: base(name) for name in names}
+        index.add_steps(steps.values(), fields)
+
+        def made(name: str, bytes: int | None) -> Attempt:
+            return Attempt.of(steps[name].id, Built(1.0, bytes, None), started=NOW)
+
+        index.record_attempts(begin(index), [made("twice", 900), made("unsaid", 7), made("never said", None)])
+        index.record_attempts(begin(index), [made("twice", 30), made("unsaid", None), made("nothing", 0)])
+        others = (Failed(1, "exit", 1.0), Cached())
+        index.record_attempts(
+            begin(index),
+            [Attempt.of(steps[name].id, one, started=NOW) for name in ("failed", "twice") for one in others],
+        )
+        ids = [*[step.id for step in steps.values()], "unknown"]
+        assert index.sizes(ids) == {steps["twice"].id: 30, steps["unsaid"].id: 7, steps["nothing"].id: 0}
+        assert index.sizes([steps["nothing"].id]) == {steps["nothing"].id: 0}
+        assert index.sizes([]) == {}
+
     @pytest.mark.parametrize(
         ("history", "fails"),
         [
@@ -462,13 +534,14 @@ class TestCost:
             ask(id)
         index.durations([id, "b"])
         index.failures([id, "b"])
+        index.sizes([id, "b"])
         index.file_hashes([FileStamp("a", 1, 1, 1, 1)])
         index.batch_attempts("x")
         index.add_steps([base()], fields)
         assert index.resolve(id[:8]).id == id
         index._db._connection.set_trace_callback(None)
         questions = [sql for sql in asked if sql.startswith(("SELECT", "WITH"))]
-        assert len(questions) == 15
+        assert len(questions) == 16
         for sql in questions:
             plan = [str(row[-1]) for row in query(path, f"EXPLAIN QUERY PLAN {sql}")]
             assert any("SEARCH" in line for line in plan), (sql, plan)

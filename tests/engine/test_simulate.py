@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from random import Random
 
@@ -13,6 +14,7 @@ from bench import scheduling
 from engine.dag import Dag
 from engine.estimate import Estimates
 from engine.plan import Plan
+from engine.records import Prediction
 from engine.simulate import Makespan, predict, simulate
 from tests.engine.test_scheduler import graph, graphs
 
@@ -53,7 +55,7 @@ def test_memory_keeps_steps_apart() -> None:
 
 def test_nothing_to_do() -> None:
     assert simulate(Dag(), {}, 3) == Makespan(0.0, 0.0, 0.0, 0.0, 3)
-    assert predict(Dag(), Estimates({}, {}, {}, set()), 3).p90 == 0.0
+    assert predict(Dag(), Estimates({}, {}, {}, set(), set()), 3).p90 == 0.0
 
 
 @pytest.mark.parametrize("workers", [0, -1])
@@ -114,23 +116,64 @@ def test_thousands_of_steps_take_little_time() -> None:
 class TestPrediction:
     def test_steps_that_do_not_vary(self) -> None:
         dag = graph(FORK)
-        found = predict(dag, Estimates(SECONDS, dict.fromkeys(SECONDS, 0.0), {}, set()), 2)
+        found = predict(dag, Estimates(SECONDS, dict.fromkeys(SECONDS, 0.0), {}, set(), set()), 2)
         assert found.p50 == found.p90 == 10.0
 
     def test_one_step_has_the_quantiles_of_its_own_distribution(self) -> None:
         dag = graph({"a": []})
-        found = predict(dag, Estimates({"a": 10.0}, {"a": 0.5}, {}, set()), 1, runs=2000)
+        found = predict(dag, Estimates({"a": 10.0}, {"a": 0.5}, {}, set(), set()), 1, runs=2000)
         assert found.p50 == pytest.approx(10.0, rel=0.05)
         assert found.p90 == pytest.approx(18.98, rel=0.05)  # 10 * exp(0.5 * 1.2816)
 
     def test_a_seed_gives_the_same_again(self) -> None:
-        estimates = Estimates(SECONDS, dict.fromkeys(SECONDS, 0.5), {}, set())
+        estimates = Estimates(SECONDS, dict.fromkeys(SECONDS, 0.5), {}, set(), set())
         one, again, other = (predict(graph(FORK), estimates, 2, seed=seed) for seed in (1, 1, 2))
         assert one == again != other
         assert one.p50 < one.p90
 
     def test_memory_and_cached_steps_count(self) -> None:
         dag = Dag.of([Plan("j", ("a", "b"), "b")], {step.id: step for step in graph({"a": [], "b": []})})
-        estimates = Estimates({"a": 1.0, "b": 1.0}, {}, {"a": 6, "b": 6}, set())
+        estimates = Estimates({"a": 1.0, "b": 1.0}, {}, {"a": 6, "b": 6}, set(), set())
         assert predict(dag, estimates, 2, room=10).p50 == 2.0
         assert predict(dag, estimates, 2, room=10, cached={"a"}).p50 == 1.0
+
+    def test_whole_runs_that_are_off_widen_it_and_leave_the_middle(self) -> None:
+        """One factor for a run: a log-normal one, whose tenth decile is exp(1.2816 * drift)."""
+        sure = Estimates(SECONDS, dict.fromkeys(SECONDS, 0.0), {}, set(), set())
+        for drift in (0.1, 0.2, 0.3):
+            found = predict(graph(FORK), sure, 2, drift=drift, runs=3)
+            assert found.p50 == pytest.approx(10.0)
+            assert found.p90 == pytest.approx(10.0 * math.exp(1.2816 * drift), rel=0.04)
+
+    def test_what_steps_vary_by_cancels_out_and_what_runs_do_does_not(self) -> None:
+        steps = [f"{number}" for number in range(400)]
+        varying = Estimates(dict.fromkeys(steps, 1.0), dict.fromkeys(steps, 0.5), {}, set(), set())
+        dag = graph({id: [] for id in steps})
+        steady, drifting = (predict(dag, varying, 4, drift=drift) for drift in (0.0, 0.3))
+        assert steady.p90 < 1.1 * steady.p50
+        assert drifting.p90 > 1.35 * drifting.p50
+        assert drifting.p50 == pytest.approx(steady.p50, rel=0.05)
+
+    def test_few_runs_do_for_one_whose_steps_do_not_vary(self) -> None:
+        """The factors are no matter of chance."""
+        sure = Estimates(SECONDS, {}, {}, set(), set())
+        assert predict(graph(FORK), sure, 2, drift=0.3, runs=1) == predict(
+            graph(FORK), sure, 2, drift=0.3, runs=50, seed=9
+        )
+
+    def test_nothing_to_do_takes_no_time_however_far_runs_are_off(self) -> None:
+        assert predict(Dag(), Estimates({}, {}, {}, set(), set()), 3, drift=1.0) == Prediction(0.0, 0.0)
+
+    def test_a_step_takes_the_times_that_were_seen_of_it(self) -> None:
+        """Each as often as the others; a median and a spread do not say that a time is either short or long."""
+        times = [1.0] * 8 + [100.0] * 2
+        seen = Estimates({"a": 1.0}, {"a": 9.0}, {}, {"a"}, set(), {"a": times})
+        found = predict(graph({"a": []}), seen, 1, runs=2000)
+        assert found == Prediction(1.0, 100.0)
+        rarely = Estimates({"a": 1.0}, {"a": 9.0}, {}, {"a"}, set(), {"a": [1.0] * 19 + [100.0]})
+        assert predict(graph({"a": []}), rarely, 1, runs=2000) == Prediction(1.0, 1.0)
+
+    def test_steps_take_them_independently(self) -> None:
+        """Of two that take 1 or 3 seconds, one after the other, half of all runs take 4."""
+        both = Estimates({"a": 1.0, "b": 1.0}, {}, {}, set(), set(), {"a": [1.0, 3.0], "b": [1.0, 3.0]})
+        assert predict(graph({"a": [], "b": ["a"]}), both, 1, runs=2000) == Prediction(4.0, 6.0)
