@@ -1,4 +1,5 @@
-"""The index: one SQLite file that remembers steps, jobs, batches, attempts, pins and hashes of context files.
+"""The index: one SQLite file that remembers steps, jobs, batches, attempts, pins and hashes of context files. It is
+long, as each question that is asked of it is a query of its own here, and nowhere else is SQL on these tables.
 
 What it knows of snapshots can be rebuilt from the store. Many processes may have an index open, each in
 one thread; SQLite's write-ahead log lets readers and a writer go side by side.
@@ -325,11 +326,6 @@ class Index:
             if attempt.outcome in ("built", "failed") or (attempt.outcome == "cancelled" and attempt.log is not None):
                 return attempt
         return None
-
-    def durations(self, ids: Iterable[StepId]) -> dict[StepId, float]:
-        """The median seconds (the lower of two) that each of `ids` took to build, where it was ever built."""
-        took = {step: sorted(seconds for seconds, _ in builds) for step, builds in self.builds(ids).items()}
-        return {step: seconds[(len(seconds) - 1) // 2] for step, seconds in took.items()}
 
     def builds(self, ids: Iterable[StepId]) -> dict[StepId, list[Build]]:
         """What each of `ids` took whenever it was built, the latest first; without those that never were."""

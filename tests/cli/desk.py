@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -91,6 +93,24 @@ class Desk:
         done = self.run(*arguments, **more)
         assert done.returncode == 0, done.stderr
         return done
+
+    def on_a_terminal(self, *arguments: str, errors_only: bool = False, columns: int = 80, **more: str) -> bytes:
+        """What a terminal of that width gets of a command that ends well; or of its standard error alone."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        settings = self.settings(**{"TERM": "xterm", "COLUMNS": "", **more})
+        out = subprocess.DEVNULL if errors_only else theirs
+        with subprocess.Popen(self.argv(*arguments), **settings, stdout=out, stderr=theirs) as engine:
+            os.close(theirs)
+            seen = b""
+            try:
+                while data := os.read(ours, 65536):
+                    seen += data
+            except OSError:
+                pass  # how a terminal says that its last writer is gone
+            os.close(ours)
+        assert engine.returncode == 0, seen
+        return seen.replace(b"\r\n", b"\n")
 
     @contextlib.contextmanager
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:

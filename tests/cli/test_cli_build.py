@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 import time
@@ -195,33 +194,14 @@ def test_output_that_nobody_reads_does_not_stop_a_build(desk: Desk) -> None:
     assert set(desk.states("a.spec")) == {"cached"}
 
 
-def on_a_terminal(desk: Desk, *, all: bool = False, **more: str) -> bytes:
-    """Standard error as a terminal gets it; `all`: standard output too."""
-    ours, theirs = pty.openpty()
-    out = theirs if all else subprocess.DEVNULL
-    with subprocess.Popen(
-        desk.argv("build", "a.spec"), **desk.settings(TERM="xterm", **more), stdout=out, stderr=theirs
-    ) as engine:
-        os.close(theirs)
-        seen = b""
-        try:
-            while data := os.read(ours, 65536):
-                seen += data
-        except OSError:
-            pass  # how a terminal says that its last writer is gone
-        os.close(ours)
-    assert engine.returncode == 0
-    return seen
-
-
 def test_a_status_line_spares_a_steps_last_words(desk: Desk) -> None:
     """A line without its end is neither written over nor run into the next."""
     desk.write("a.spec", sh("printf unfinished; sleep 0.7", "sleep 0.7"))
-    shown = on_a_terminal(desk, all=True).decode().replace("\r\n", "\n")
+    shown = desk.on_a_terminal("build", "a.spec").decode()
     (line,) = [line for line in shown.splitlines() if "unfinished" in line and "printf" not in line]
     assert line.rpartition("\x1b[2K")[2] == "unfinished"
     desk.ok("clean")
-    assert b'printf unfinished; sleep 0.7")) 0 s' in on_a_terminal(desk), (
+    assert b'printf unfinished; sleep 0.7")) 0 s' in desk.on_a_terminal("build", "a.spec", errors_only=True), (
         "its line goes elsewhere: the status line stays"
     )
 
@@ -249,10 +229,10 @@ def test_the_tree_of_a_failed_step_is_set_aside_when_asked(desk: Desk) -> None:
 
 def test_a_terminal_gets_a_status_line_and_nothing_else_does(desk: Desk) -> None:
     desk.write("a.spec", sh("sleep 0.7"))
-    seen = on_a_terminal(desk)
+    seen = desk.on_a_terminal("build", "a.spec", errors_only=True)
     assert b'[1/2] (run (shell "sleep 0.7")) 0 s' in seen
     assert seen.rstrip().splitlines()[-1].count(b"batch") == 1
     desk.ok("clean")
-    assert b"\x1b" not in on_a_terminal(desk, NO_COLOR="1")
+    assert b"\x1b" not in desk.on_a_terminal("build", "a.spec", errors_only=True, NO_COLOR="1")
     desk.ok("clean")
     assert "\x1b" not in desk.ok("build", "a.spec").stderr

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from typing import Any
 
 import pytest
@@ -128,17 +126,7 @@ def test_only_a_terminal_cuts_lines(desk: Desk) -> None:
 
 
 def on_terminal(desk: Desk, *arguments: str) -> list[str]:
-    """The lines of standard output, which is a terminal of twenty columns."""
-    screen, terminal = os.openpty()
-    with open(screen, "rb", buffering=0) as screen_file:
-        settings = desk.settings(COLUMNS="20")
-        subprocess.run(desk.argv(*arguments), **settings, stdout=terminal, check=True, timeout=60)
-        os.write(terminal, b"\0")  # reading an empty terminal would wait
-        os.close(terminal)
-        read = b""
-        while not read.endswith(b"\0"):
-            read += screen_file.read(1 << 16)
-    return read[:-1].decode().splitlines()
+    return desk.on_a_terminal(*arguments, columns=20).decode().splitlines()
 
 
 @pytest.mark.root

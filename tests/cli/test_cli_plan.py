@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import subprocess
-import termios
 import time
 from typing import Any
 
@@ -278,20 +275,7 @@ def test_a_file_that_cannot_be_written_is_2(desk: Desk, form: str) -> None:
 
 def on_a_terminal(desk: Desk, *arguments: str, columns: int = 40, **more: str) -> list[str]:
     """The lines of `plan` as a terminal of that width gets them."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, columns))
-    argv, settings = desk.argv("plan", *arguments), desk.settings(**{"TERM": "xterm", "COLUMNS": "", **more})
-    with subprocess.Popen(argv, **settings, stdout=theirs, stderr=subprocess.PIPE) as engine:
-        os.close(theirs)
-        seen = b""
-        try:
-            while data := os.read(ours, 65536):
-                seen += data
-        except OSError:
-            pass  # how a terminal says that its last writer is gone
-        os.close(ours)
-    assert engine.returncode == 0
-    return seen.decode().splitlines()
+    return desk.on_a_terminal("plan", *arguments, columns=columns, **more).decode().splitlines()
 
 
 def half_built(desk: Desk) -> list[str]:

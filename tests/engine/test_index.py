@@ -224,7 +224,7 @@ class TestTransactions:
             with index.transaction():
                 index.add_steps([base("alpine")], fields)
             raise ZeroDivisionError
-        assert index.durations([]) == {}
+        assert index.builds([]) == {}
         for reference in ("debian", "alpine"):
             with pytest.raises(KeyError):
                 index.step(base(reference).id)
@@ -436,7 +436,7 @@ class TestAttempts:
         index.record_attempts(batch, [stopped, cached, never_started])
         assert index.latest_attempt(id) == stopped
 
-    def test_durations_are_medians_of_builds(self, index: Index) -> None:
+    def test_builds_are_those_of_each_step_the_latest_first(self, index: Index) -> None:
         odd, even, failed, never = (base(name) for name in ("odd", "even", "failed", "never"))
         index.add_steps([odd, even, failed, never], fields)
         attempts = [built(odd, s) for s in (1.0, 100.0, 3.0)] + [built(even, s) for s in (4.0, 2.0)]
@@ -445,7 +445,9 @@ class TestAttempts:
             Attempt.of(odd.id, Cached(), started=NOW),
         ]
         index.record_attempts(begin(index), attempts)
-        assert index.durations([odd.id, even.id, failed.id, never.id, "unknown"]) == {odd.id: 3.0, even.id: 2.0}
+        found = index.builds([odd.id, even.id, failed.id, never.id, "unknown"])
+        seconds = {id: [took for took, _ in builds] for id, builds in found.items()}
+        assert seconds == {odd.id: [3.0, 100.0, 1.0], even.id: [2.0, 4.0]}
 
     def test_sizes_are_those_of_the_last_builds_that_say_them(self, index: Index) -> None:
         names = ("twice", "unsaid", "never said", "failed", "nothing", "never")
@@ -507,7 +509,7 @@ class TestAttempts:
         batch = begin(index)
         index._db._connection.set_trace_callback(statements.append)
         index.add_steps(steps, fields)
-        assert index.durations(ids) == {}
+        assert index.builds(ids) == {}
         assert index.failures(ids) == {}
         assert len(statements) < 100
         index.record_attempts(batch, [Attempt.of(id, Cached(), started=NOW) for id in ids])
@@ -532,7 +534,7 @@ class TestCost:
             index.jobs,
         ):
             ask(id)
-        index.durations([id, "b"])
+        index.builds([id, "b"])
         index.failures([id, "b"])
         index.sizes([id, "b"])
         index.file_hashes([FileStamp("a", 1, 1, 1, 1)])
@@ -812,7 +814,7 @@ class TestRebuilding:
     def test_an_attempt_that_lacks_something(self, path: Path, odd: dict[str, object]) -> None:
         assert Index.rebuild(path, [{**GOOD, "started": 1, "seconds": 2, **odd}]) == []
         with Index.open(path) as index:
-            assert index.durations(["a" * 64]) == {"a" * 64: 2.0}
+            assert [seconds for seconds, _ in index.builds(["a" * 64])["a" * 64]] == [2.0]
 
     def test_lone_surrogates_anywhere(self, path: Path) -> None:
         pin = {"reference": "x\ud800", "digest": "\ud800", "source": "\ud800", "config": config_to_json(Config())}
