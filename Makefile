@@ -102,6 +102,8 @@ bench: $(READY)
 	@$(BIN)/python bench/planning.py
 	$(BIN)/python bench/workflows.py
 	$(BIN)/python bench/scheduling.py
+	$(BIN)/python bench/orders.py
+	$(BIN)/python bench/batches.py
 	$(BIN)/python bench/steps.py
 
 grammar: $(READY)

@@ -28,7 +28,8 @@ from planning import Nowhere  # noqa: E402
 
 from engine.dag import Dag  # noqa: E402
 from engine.plan import Job, Planner  # noqa: E402
-from engine.render import Prospect, as_json  # noqa: E402
+from engine.prospect import Prospect  # noqa: E402
+from engine.render import Plan, as_json  # noqa: E402
 from grammar.ast import Workflow  # noqa: E402
 from grammar.expand import Jobs, expand  # noqa: E402
 from grammar.parser import parse_any  # noqa: E402
@@ -80,7 +81,8 @@ def planned(jobs: Jobs) -> tuple[Planner, Dag]:
 
 
 def document(dag: Dag) -> str:
-    return json.dumps(as_json(Prospect(dag, set(), set(), {})))
+    prospect = Prospect(dag, set())
+    return json.dumps(as_json(Plan(prospect, prospect.states(), None)))
 
 
 def timed(run: Callable[[], T]) -> tuple[float, T]:
