@@ -45,6 +45,10 @@ class Database:
         with self._explained():
             self._connection.close()
 
+    def be_patient(self, seconds: float) -> None:
+        """Wait so long for another process that writes, from now on."""
+        self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+
     def _explained(self) -> AbstractContextManager[None]:
         return explained(self._path, self._schema)
 

@@ -137,6 +137,10 @@ class Index:
         """
         return self._db.transaction()
 
+    def be_patient(self, seconds: float) -> None:
+        """Wait so long for another process that writes, from now on."""
+        self._db.be_patient(seconds)
+
     # What the loop writes.
 
     def add_steps(self, steps: Iterable[Step], fields: Callable[[Step], Fields]) -> None:

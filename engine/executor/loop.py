@@ -24,6 +24,7 @@ from engine.events import Attached, BatchEnded, Ended, Output, Reporter, Retried
 from engine.executor.causes import TRANSIENT
 from engine.executor.elsewhere import Elsewhere, follow
 from engine.executor.jobs import Jobs
+from engine.executor.ledger import Ledger
 from engine.executor.task import Done, is_there, work
 from engine.executor.watch import GRACE
 from engine.executor.worker import Worker
@@ -100,6 +101,7 @@ class Loop:
         self._elsewhere: dict[StepId, Elsewhere] = {}
         """Steps that another process is making."""
         self._jobs: Jobs
+        self._ledger: Ledger
         self._failures: dict[StepId, Failed] = {}
         self._began = time.time()
         self._batch = ""
@@ -164,6 +166,7 @@ class Loop:
             )
             rows = self._index.add_jobs(self._batch, [(plan.name, plan.final) for plan in plans])
         self._jobs = Jobs(self._dag, rows)
+        self._ledger = Ledger(self._index, self._batch)
 
     def _start(self) -> None:
         while self._scheduler.running - len(self._elsewhere) < self._options.workers:
@@ -317,13 +320,13 @@ class Loop:
         """Tell of the jobs that end with this step."""
         ended = list(self._jobs.count(id, outcome))
         if ended:
-            self._index.finish_jobs((row, job.outcome) for row, job in ended)
+            self._ledger.write(jobs=[(row, job.outcome) for row, job in ended])
         for _, job in ended:
             self._report(job)
 
     def _record(self, rows: list[Attempt]) -> None:
         if rows:
-            self._index.record_attempts(self._batch, rows)
+            self._ledger.write(rows)
         for row in rows:
             if row.log is not None and self._logbook is not None:
                 self._logbook.add(row.step, row.log, time.time())
@@ -336,16 +339,17 @@ class Loop:
         # After the sync, whose work it then need not do again.
         problems = [] if self._logbook is None else self._logbook.close(HURRY if self._stops > 1 else PATIENCE)
         outcome: Name = "cancelled" if self._stops else self._jobs.worst
-        self._index.finish_batch(self._batch, outcome, totals, finished=time.time())
-        return Summary(self._batch, outcome, totals, self._exit_code(), seconds, problems)
+        written = self._ledger.close(outcome, totals)
+        problems += self._ledger.problems
+        return Summary(self._batch, outcome, totals, self._exit_code(written), seconds, problems)
 
-    def _exit_code(self) -> int:
+    def _exit_code(self, written: bool) -> int:
         if self._stops:
             return Interrupted.exit_code
         causes = {failed.cause for failed in self._failures.values()}
         if "input" in causes:
             return InputError.exit_code
-        if causes & TRANSIENT:
+        if causes & TRANSIENT or not written:
             return MachineError.exit_code
         return 1 if causes else 0
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -244,3 +246,37 @@ def test_hundred_thousand_jobs_do_not_break_plan_or_build(desk: Desk) -> None:
     assert f"{count:,} jobs: 2 built in " in done.stderr.splitlines()[-1]
     again = desk.ok("build", "same.workflow", "--json")
     assert len(of(again, "job")) == count
+
+
+def test_a_build_goes_on_while_another_program_holds_the_index(desk: Desk) -> None:
+    desk.write("warm.spec", sh("true"))
+    desk.ok("build", "warm.spec")
+    desk.write("a.spec", sh("echo ready; sleep 1", "echo two", "echo three"))
+    with desk.started("build", "a.spec") as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == "ready\n"
+        with contextlib.closing(sqlite3.connect(desk.place / "index.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert engine.stdout.readline() == "two\n"
+            assert engine.stdout.readline() == "three\n"
+            other.execute("ROLLBACK")
+        _, told = engine.communicate(timeout=30)
+    assert engine.returncode == 0
+    assert "in use by another process: the run went on, and wrote down after" in told
+    with Index.open(desk.place / "index.db") as index:
+        assert [attempt.outcome for attempt in index.batch_attempts(index.batches()[0].id)] == ["built"] * 3
+
+
+def test_logs_of_any_bytes_pass_through_a_run(desk: Desk) -> None:
+    """Ten megabytes in one line, every byte there is, and no newline at the end: as it was written, then and later."""
+    every = "".join(f"\\{number:03o}" for number in range(256))
+    desk.write("a.spec", sh(f"head -c 10000000 /dev/zero | tr '\\0' x; printf '{every}'", "echo after"))
+    wanted = b"x" * 10_000_000 + bytes(range(256)) + b"after\n"
+    for _ in ("built", "cached"):
+        done = subprocess.run(desk.argv("build", "a.spec"), **desk.settings(), capture_output=True, check=True)
+        assert done.stdout == wanted
+    step = next(step["id"] for step in desk.plan("a.spec")["steps"] if "head" in step["op"])
+    log = subprocess.run(desk.argv("log", step), **desk.settings(), capture_output=True, check=True).stdout
+    assert log == wanted.removesuffix(b"after\n")
+    told = "".join(event["text"] for event in of(desk.ok("build", "a.spec", "--json"), "log"))
+    assert len(told) > 10_000_000 and told.endswith("after\n")
