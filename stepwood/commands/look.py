@@ -25,6 +25,8 @@ from stepwood.console import say, when
 from stores.store import Store
 from system.errors import InputError
 
+JOBS = 100
+"""How many jobs of a batch `ls` lists."""
 ROOTS = 5
 """How many of a cause's steps are listed."""
 
@@ -292,9 +294,14 @@ def ls(limit: int, flaky: bool, as_json: bool, config: Path | None, **shared: An
             sys.stdout.write(json.dumps(shown) + "\n")
             return
         for batch, jobs in rows:
-            sys.stdout.write(f"{batch.id} {when(batch.started)} {batch.outcome or 'unfinished'}, {len(jobs)} jobs\n")
-            for job in jobs:
+            told = f"{batch.outcome or 'unfinished'}, {counted(len(jobs), 'job')}"
+            sys.stdout.write(f"{batch.id} {when(batch.started)} {told}\n")
+            # Where there are many, those that went wrong are what one looks for.
+            first = sorted(jobs, key=lambda job: len(jobs) > JOBS and job.outcome in ("built", "cached"))
+            for job in first[:JOBS]:
                 sys.stdout.write(f"  {job.outcome or 'unfinished':10} {job.final[:SHORT]} {job.name}\n")
+            if len(jobs) > JOBS:
+                sys.stdout.write(f"  … and {len(jobs) - JOBS:,} more; stepwood show {batch.id}\n")
 
 
 @click.command()

@@ -219,3 +219,15 @@ def test_delete_and_clean_leave_a_busy_store_alone(desk: Desk) -> None:
     assert list((desk.place / "logs").iterdir()) == []
     assert desk.ok("build", "a.spec").stdout == "one\ntwo\0\ufffd"
     until(lambda: list((desk.place / "work").iterdir()) == [])
+
+
+def test_ls_shows_of_many_jobs_those_that_failed_first(desk: Desk) -> None:
+    body = '((from bb) (shell /bin/sh -c) (run (shell "test %{n} != 7")))'
+    numbers = " ".join(map(str, range(150)))
+    desk.write("many.workflow", f"(workflow (job j%{{n}} (matrix (n {numbers})) {body}))")
+    assert desk.run("build", "many.workflow").returncode == 1
+    head, first, *_, last = desk.ok("ls").stdout.splitlines()
+    assert head.endswith(" failed, 150 jobs")
+    assert first.startswith("  failed ") and first.endswith(" j7")
+    assert last.startswith("  … and 50 more; stepwood show ")
+    assert len(json.loads(desk.ok("ls", "--json").stdout)[0]["jobs"]) == 150
