@@ -16,6 +16,8 @@ from system.errors import OutOfSpace, StoreBusy
 
 BRIEFLY = 0.5
 """Seconds that the loop, which has steps to start, waits for another process's write."""
+MOMENT = 1.0
+"""Seconds that the end of a job may wait for the next step's."""
 AGAIN = 5.0
 """Seconds until it tries once more."""
 
@@ -30,14 +32,17 @@ class Ledger:
         self._failed_at: float | None = None
         """Since when nothing could be written."""
         self._next = 0.0
+        self._written = time.monotonic()
         self.problems: list[str] = []
         index.be_patient(BRIEFLY)
 
     def write(self, attempts: Iterable[Attempt] = (), jobs: Iterable[tuple[int, Name]] = ()) -> None:
-        """Write down how steps and jobs ended: now, or as soon as that can be."""
+        """Write down how steps and jobs ended: now, or as soon as that can be. That a job ended may wait a moment: it
+        follows from its steps, and of many jobs that are cached each would cost as much as a step."""
         self._attempts += attempts
         self._jobs += jobs
-        if time.monotonic() >= self._next:
+        now = time.monotonic()
+        if now >= self._next and (self._attempts or now >= self._written + MOMENT):
             try:
                 self._flush()
             except (StoreBusy, OutOfSpace):
@@ -72,6 +77,7 @@ class Ledger:
                 self.problems.append(error.message)
             raise
         self._attempts, self._jobs = [], []
+        self._written = time.monotonic()
         if self._failed_at is not None:
             self.problems[-1] += f": the run went on, and wrote down after {span(time.monotonic() - self._failed_at)}"
             self._failed_at = None

@@ -60,8 +60,11 @@ def recorded(index: Index, batch: str) -> list[str]:
 
 def test_what_can_be_written_is_there_at_once(index: Index) -> None:
     ledger, batch, (row,) = begun(index)
-    ledger.write([built(STEPS[0])], jobs=[(row, "built")])
+    ledger.write([built(STEPS[0])])
     assert recorded(index, batch) == ["a"]
+    ledger.write(jobs=[(row, "built")])
+    assert [job.outcome for job in index.jobs(batch)] == [None], "a job's end waits for the next step's"
+    ledger.write([built(STEPS[1])])
     assert [job.outcome for job in index.jobs(batch)] == ["built"]
     assert ledger.close("built", TOTALS)
     assert (index.batch(batch).outcome, index.batch(batch).totals, ledger.problems) == ("built", TOTALS, [])
@@ -77,8 +80,8 @@ def test_rows_wait_while_another_program_holds_the_index_and_then_come_in_their_
         assert time.monotonic() - begin < 0.15
         assert recorded(index, batch) == []
     time.sleep(0.25)
-    ledger.write(jobs=[(row, "built")])
-    assert recorded(index, batch) == ["a", "b", "c"]
+    ledger.write([built(STEPS[0])], jobs=[(row, "built")])
+    assert recorded(index, batch) == ["a", "b", "c", "a"]
     assert [job.outcome for job in index.jobs(batch)] == ["built"]
     (problem,) = ledger.problems
     assert "is in use by another process: the run went on" in problem
