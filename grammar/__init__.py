@@ -1,1 +1,1 @@
-"""The spec language: text in, a typed tree out, and back. The only package that imports lark."""
+"""The languages: text in, a typed tree out, and back. The only package that imports lark."""

@@ -128,7 +128,7 @@ def scan(  # noqa: PLR0912, PLR0915 - a branch a kind of token
                 after_open = False
             elif kind == "string":
                 raw = match["string"]
-                value = _unescape(text, offset, match.end() - 1) if "\\" in raw else raw
+                value = unescape(text, offset, match.end() - 1) if "\\" in raw else raw
                 # The token begins at its quote, one before its text.
                 yield Token(keywords.get(value, "ATOM") if after_open else "ATOM", value, line, offset - 1 - before)
                 after_open = False
@@ -179,7 +179,7 @@ def _without_dropped(found: Iterator[Token | Row], keywords: Mapping[str, str]) 
         raise _nothing_dropped(waiting[-1][1])
 
 
-def _unescape(text: str, start: int, end: int) -> str:
+def unescape(text: str, start: int, end: int) -> str:
     """The value of the string that is written as `text[start:end]`."""
 
     def escape(match: re.Match[str]) -> str:
@@ -215,7 +215,7 @@ def block_end(text: str, offset: int) -> int:
             string = _STRING.match(text, match.start())
             if string is None:
                 raise _unreadable('"', place(text, match.start()))
-            _unescape(text, *string.span(1))  # only for its errors, which sexplib gives in comments too
+            unescape(text, *string.span(1))  # only for its errors, which sexplib gives in comments too
             end = string.end()
     return end
 

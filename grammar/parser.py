@@ -1,7 +1,6 @@
-"""Text in, a tree out: the one door of lark.
+"""Text in, a tree out.
 
-The grammar is spec.lark. lark's LALR parser takes the tokens of our own lexer one by one and calls
-`Builder` for each rule as it goes, so that no parse tree is ever made.
+The grammar is spec.lark. The parser takes the tokens of our own lexer one by one and calls `Builder` for each rule.
 
 Reading a grammar costs lark more than reading most specs does, so table.py holds what lark made of it
 (`python -m grammar.renew` writes it). It is used only where it was made from this very grammar by this
@@ -16,9 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import lark
-
-from grammar import table
+from grammar import lalr, table
 from grammar.ast import At, Op, Spec, Workflow
 from grammar.builder import Builder
 from grammar.check import check
@@ -27,8 +24,6 @@ from grammar.explain import explain
 from grammar.lexer import Row, Skip, Token, canonical, scan, tokens
 from grammar.place import PlacedError, place
 from grammar.source import Source
-
-LARK_VERSION = lark.__version__
 
 
 def decode(data: bytes) -> str:
@@ -94,7 +89,7 @@ def _parse(text: str, start: str, op: str) -> Any:
             feed(token)
             last = token if isinstance(token, Token) else last
         return feed(Token("$END", "", last.line, last.column), is_end=True)
-    except lark.UnexpectedToken as error:
+    except lalr.Unexpected as error:
         raise explain(error.token, state.value_stack, error.expected) from None
 
 
@@ -107,7 +102,7 @@ def _known_ops(text: str, state: Any, op: str) -> Skip:
             for token in scan(text, _keywords(), start=start, end=end, line=line, before=before):
                 inner.feed_token(token)
             found: Op = inner.feed_token(Token("$END", "", line, 1), is_end=True)
-        except (lark.UnexpectedToken, PlacedError):
+        except (lalr.Unexpected, PlacedError):
             return None  # said better by the parser of the whole text
         return found
 
@@ -120,17 +115,17 @@ def _known_ops(text: str, state: Any, op: str) -> Skip:
 
 
 def _state(start: str) -> Any:
-    return _parser().parse_interactive(start=start).parser_state
+    return lalr.state(_parser(), start)
 
 
 @cache
-def _parser() -> lark.Lark:
+def _parser() -> lalr.Parser:
     grammar = grammar_text()
-    if table.LARK != LARK_VERSION or grammar != table.GRAMMAR:
+    if table.LARK != lalr.VERSION or grammar != table.GRAMMAR:
         return read_grammar(grammar, Builder())
     saved = json.loads(table.TABLE, object_hook=_numbered)
     saved["data"]["options"]["transformer"] = Builder()
-    return lark.Lark.load(saved)
+    return lalr.load(saved)
 
 
 def _numbered(values: dict[str, Any]) -> dict[Any, Any]:
@@ -143,16 +138,9 @@ def grammar_text() -> str:
     return Path(__file__).with_name("spec.lark").read_text(encoding="utf-8")
 
 
-def read_grammar(grammar: str, builder: Builder | None) -> lark.Lark:
-    """The parser of `grammar`, made by lark from scratch. Its lexer is never used: the tokens are ours."""
-    return lark.Lark(
-        grammar,
-        parser="lalr",
-        lexer="basic",
-        start=["spec", "workflow", "op", "body_op"],
-        maybe_placeholders=False,
-        transformer=builder,
-    )
+def read_grammar(grammar: str, builder: Builder | None) -> lalr.Parser:
+    """The parser of `grammar`, made from scratch."""
+    return lalr.read(grammar, ["spec", "workflow", "op", "body_op"], builder)
 
 
 # OBuilder capitalises an op's name before it looks it up, so `(Run …)` is `(run …)`. Fields have one name only.

@@ -9,7 +9,8 @@ from pathlib import Path
 from pprint import pformat
 from typing import Any
 
-from grammar.parser import LARK_VERSION, grammar_text, read_grammar
+from grammar.lalr import VERSION
+from grammar.parser import grammar_text, read_grammar
 
 
 def table_text() -> str:
@@ -24,7 +25,7 @@ def table_text() -> str:
 It is JSON in a string, as that loads fast where Python may not keep compiled modules too.
 """
 
-LARK = {LARK_VERSION!r}
+LARK = {VERSION!r}
 GRAMMAR = {pformat(grammar, width=118)}
 TABLE = r"""{table}"""
 '''

@@ -10,7 +10,8 @@ import pytest
 import grammar.parser
 from grammar import table
 from grammar.builder import Builder
-from grammar.parser import LARK_VERSION, grammar_text, parse, read_grammar
+from grammar.lalr import VERSION
+from grammar.parser import grammar_text, parse, read_grammar
 from grammar.renew import table_text
 
 
@@ -24,7 +25,7 @@ def test_the_table_belongs_to_the_grammar() -> None:
     assert grammar_text() == table.GRAMMAR, "run: python -m grammar.renew"
 
 
-of_this_lark = pytest.mark.skipif(table.LARK != LARK_VERSION, reason="the table is another lark's: it is not used")
+of_this_lark = pytest.mark.skipif(table.LARK != VERSION, reason="the table is another lark's: it is not used")
 
 
 @of_this_lark

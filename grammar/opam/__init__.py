@@ -1,0 +1,1 @@
+"""The opam format: text in, values out."""
