@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from grammar.lexer import unescape
@@ -11,13 +10,14 @@ from grammar.place import PlacedError, place
 
 _ID = r"[0-9_-]*+[A-Za-z][A-Za-z0-9_-]*+"
 # One match a token. Only `:` with no blank before a name joins it to a package's: `pkg:name`, but `name: value`.
+# `_` is the package that is being described: a part of a name, and no name alone.
 TOKEN = re.compile(
     rf"""
-    (?P<space> (?: [ \t\r\n]++ | \#[^\n]*+ )++ )
+    (?P<space> (?: [ \t\n]++ | \r\n | \#[^\n]*+ )++ )
   | (?P<TRIPLE> \"\"\" (?: [^"\\]++ | \\. | "(?!"") )*+ \"\"\" )
-  | (?P<STRING> " [^"\\]*+ (?: \\. [^"\\]*+ )*+ " )
-  | (?P<IDENT> (?:{_ID}|_) (?: \+ (?:{_ID}|_) )*+ (?: :{_ID} )?+ )
-  | (?P<INT> -?[0-9]++ )
+  | (?P<STRING> "(?!"") [^"\\]*+ (?: \\. [^"\\]*+ )*+ " )
+  | (?P<IDENT> (?: {_ID} | _ (?= \+(?:{_ID}|_) | :{_ID} ) ) (?: \+ (?:{_ID}|_) )*+ (?: :{_ID} )?+ )
+  | (?P<INT> -?[0-9][0-9_]*+ )
   | (?P<comment> \(\* )
   | (?P<LPAR> \( ) | (?P<RPAR> \) ) | (?P<LSQB> \[ ) | (?P<RSQB> \] ) | (?P<LBRACE> \{{ ) | (?P<RBRACE> \}} )
   | (?P<ENVOP> \+= | =\+=? | := | =: )
@@ -27,7 +27,12 @@ TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_IN_COMMENT = re.compile(r'\(\*|\*\)|"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_IN_COMMENT = re.compile(r"\(\*|\*\)")
+_ESCAPE = re.compile(
+    r"\\(?:\r?\n|[\\\"'nrtb ]|(?:[01][0-9]|2[0-4])[0-9]|25[0-5]|x[0-9A-Fa-f]{2}|(?P<wrong>[0-9]{3}|.))", re.DOTALL
+)
+_NONE = frozenset(["wrong", "comment"])
+_INTEGERS = range(-(2**62), 2**62)
 
 Bare = tuple[str, int, int]
 """A token's type, and from where to where in the text it is."""
@@ -43,7 +48,7 @@ class Token:
 
 
 def tokens(text: str) -> list[Bare]:
-    """All tokens, without blanks and comments. Raises PlacedError at what is none."""
+    """All tokens, without blanks and comments. At what is none, one of the type "wrong" or "comment" is the last."""
     found: list[Bare] = []
     begin = 0
     while begin >= 0:
@@ -53,18 +58,17 @@ def tokens(text: str) -> list[Bare]:
             if kind == "space":
                 continue
             offset = match.start()
-            if kind == "comment":
-                begin = _comment_end(text, offset)
+            if kind == "comment" and (begin := _comment_end(text, offset)) >= 0:
                 break
-            if kind == "wrong":
-                raise _wrong(text, offset)
             assert kind is not None
             found.append((kind, offset, match.end()))
+            if kind in _NONE:
+                break
     return found
 
 
 def whole(text: str, bare: Bare) -> Token:
-    """A token with its value."""
+    """A token with its value. Raises PlacedError where there is none."""
     kind, start, end = bare
     match kind:
         case "STRING":
@@ -74,31 +78,44 @@ def whole(text: str, bare: Bare) -> Token:
         case "IDENT" if text[start:end] in ("true", "false"):
             return Token("BOOL", text[start:end] == "true", start)
         case "INT":
-            return Token("INT", int(text[start:end]), start)
+            return Token("INT", _integer(text, start, end), start)
+        case "wrong" | "comment":
+            raise _wrong(text, start)
         case _:
             return Token(kind, text[start:end], start)
 
 
-def stream(text: str, bare: list[Bare]) -> Iterator[Token]:
-    return (whole(text, one) for one in bare)
-
-
 def _text(text: str, start: int, end: int) -> str:
     written = text[start:end]
-    return unescape(text, start, end) if "\\" in written else written
+    if "\\" in written:
+        for match in _ESCAPE.finditer(written):
+            if match["wrong"]:
+                at = place(text, start + match.start())
+                raise PlacedError(at, f'"{match[0]}" is no escape', r'"\\" is a backslash, "\255" the last byte')
+    written = written.replace("\r\n", "\n")
+    return unescape(written, 0, len(written)) if "\\" in written else written
+
+
+def _integer(text: str, start: int, end: int) -> int:
+    digits = text[start:end].replace("_", "")
+    if len(digits) > 4000 or int(digits) not in _INTEGERS:  # `int` raises ValueError at a few more
+        raise PlacedError(place(text, start), "this number is too large", "opam's integers have 63 bits")
+    return int(digits)
 
 
 def _comment_end(text: str, offset: int) -> int:
-    """Where the comment ends that begins at `offset`: they nest, and a string in one hides what it holds."""
+    """Where the comment ends that begins at `offset`, or -1. They nest; a string in one hides nothing."""
     depth = 0
     for match in _IN_COMMENT.finditer(text, offset):
-        depth += {"(*": 1, "*)": -1}.get(match[0], 0)
+        depth += 1 if match[0] == "(*" else -1
         if not depth:
             return match.end()
-    raise PlacedError(place(text, offset), 'this "(*" comment is never closed')
+    return -1
 
 
 def _wrong(text: str, offset: int) -> PlacedError:
     if text[offset] == '"':
         return PlacedError(place(text, offset), "this string is never closed")
+    if text.startswith("(*", offset):
+        return PlacedError(place(text, offset), 'this "(*" comment is never closed')
     return PlacedError(place(text, offset), f"unexpected character {text[offset]!r}")

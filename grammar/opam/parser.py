@@ -19,8 +19,9 @@ Known = dict[str, Value]
 
 _OPERANDS = frozenset(["IDENT", "STRING", "TRIPLE", "INT", "RPAR", "RSQB", "RBRACE"])
 """Tokens that a value can end with. Only where one does, a name begins the next item."""
-_OPEN, _CLOSE = frozenset(["LPAR", "LSQB", "LBRACE"]), frozenset(["RPAR", "RSQB", "RBRACE"])
-_SHOWN = {"COLON": '":"', "RBRACE": '"}"', "RSQB": '"]"', "RPAR": '")"', "$END": "the end"}
+_CLOSER = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
+_CLOSED = frozenset(_CLOSER.values())
+_SHOWN = {"COLON": '":"', "LBRACE": '"{"', "RBRACE": '"}"', "RSQB": '"]"', "RPAR": '")"', "$END": "the end"}
 
 
 class Reader:
@@ -47,22 +48,30 @@ class Reader:
                 if token.type == "COLON":
                     end = _value_end(bare, at)
                     if end > at:
-                        feed(Token("VALUE", self._value(text, bare[at:end]), bare[at][1]))
+                        feed(Token("VALUE", self._value(text, bare, at, end), bare[at][1]))
                     at = end
-            found: File = feed(Token("$END", "", len(text)), is_end=True)
+            found: File = feed(_end(bare, count), is_end=True)
         except lalr.Unexpected as error:
-            raise _unexpected(text, error.token, error.expected) from None
+            raise _unexpected(text, bare, error.token, error.expected) from None
         return found
 
-    def _value(self, text: str, bare: list[Bare]) -> Value:
-        written = text[bare[0][1] : bare[-1][2]]
+    def _value(self, text: str, bare: list[Bare], start: int, end: int) -> Value:
+        written = text[bare[start][1] : bare[end - 1][2]]
         found = self._known.get(written)
         if found is None:
             feed = lalr.state(_parser(), "value").feed_token
-            for one in bare:
-                feed(whole(text, one))
-            found = self._known[written] = feed(Token("$END", "", bare[-1][2]), is_end=True)
+            try:
+                for one in bare[start:end]:
+                    feed(whole(text, one))
+                found = self._known[written] = feed(_end(bare, end), is_end=True)
+            except lalr.Unexpected as error:
+                raise _unexpected(text, bare[start:], error.token, error.expected) from None
         return found
+
+
+def _end(bare: list[Bare], at: int) -> Token:
+    """The end of what is read, where the token after it stands, or behind the file's last one."""
+    return Token("$END", "", bare[at][1] if at < len(bare) else bare[-1][2] if bare else 0)
 
 
 def _value_end(bare: list[Bare], start: int) -> int:
@@ -70,9 +79,9 @@ def _value_end(bare: list[Bare], start: int) -> int:
     depth, before = 0, ""
     for at in range(start, len(bare)):
         kind = bare[at][0]
-        if kind in _OPEN:
+        if kind in _CLOSER:
             depth += 1
-        elif kind in _CLOSE:
+        elif kind in _CLOSED:
             if not depth:
                 return at
             depth -= 1
@@ -88,12 +97,29 @@ def _parser() -> lalr.Parser:
     return lalr.read(grammar, ["opam", "value"], Builder(), punctuation=True)
 
 
-def _unexpected(text: str, token: Any, expected: Set[str]) -> PlacedError:
-    known = [word for type, word in _SHOWN.items() if type in expected]
-    if expected & {"STRING", "VALUE"}:
-        known.insert(0, "a value")
-    elif "IDENT" in expected:
-        known.insert(0, "the name of a field")
-    what = "the end of the file" if token.type == "$END" else shown(str(token.value))
-    hint = f"expected {' or '.join(known)}" if known else None
-    return PlacedError(place(text, token.start), f"unexpected {what}", hint)
+def _unexpected(text: str, bare: list[Bare], token: Any, expected: Set[str]) -> PlacedError:
+    """What is wrong at `token`, and what might stand there.
+
+    `expected` has too much: to the parser's tables a value looks the same in every bracket and in none. Which are open
+    is seen from `bare`: all tokens, or those from the start of the value on that `token` is in.
+    """
+    opens: list[str] = []
+    what = "the end of the file"
+    for kind, start, end in bare:
+        if start >= token.start:
+            what = shown(token.value if token.type == "STRING" else text[start:end])
+            break
+        if kind in _CLOSER:
+            opens.append(_CLOSER[kind])
+        elif kind in _CLOSED:
+            opens.pop()
+    if (complete := "VBAR" in expected) and not opens:
+        known = ["the next field"]
+    else:
+        last = opens[-1] if opens else "$END"
+        known = [_SHOWN[type] for type in ([last] if complete else ["COLON", "LBRACE", last]) if type in expected]
+        if expected & {"VALUE", "BOOL"}:
+            known.insert(0, "a value")
+        elif "IDENT" in expected:
+            known.insert(0, "the name of a field")
+    return PlacedError(place(text, token.start), f"unexpected {what}", f"expected {' or '.join(known)}")

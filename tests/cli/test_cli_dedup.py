@@ -260,7 +260,9 @@ def test_a_file_that_is_not_there(texts: Desk) -> None:
 
 
 def test_package_sets_must_be_given(texts: Desk) -> None:
-    assert refused(texts, "opam", "dedup").startswith("opam dedup takes --solutions FILE\n")
+    assert refused(texts, "opam", "dedup").startswith("opam takes either packages or --all\n")
+    both = refused(texts, "opam", "dedup", "--solutions", solutions(texts), "lwt")
+    assert both == "opam dedup takes --solutions, or packages and a --repo, not both\n"
 
 
 @pytest.mark.parametrize("command", LATER)

@@ -55,7 +55,7 @@ def test_the_reference_lists_the_commands() -> None:
     assert set(re.findall(r"`(\w+)`", page("README.md").partition("not there yet")[2].partition("\n")[0])) == set(LATER)
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "opam dedup"])
+@pytest.mark.parametrize("command", [*COMMANDS, "opam dedup", "opam solve"])
 def test_the_reference_lists_the_options(command: str) -> None:
     argv = [sys.executable, "-m", "stepwood", *command.split(), "--help"]
     done = subprocess.run(argv, capture_output=True, check=True)

@@ -1,0 +1,1 @@
+"""opam: repositories of packages, read and put in order."""

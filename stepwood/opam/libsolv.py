@@ -1,0 +1,112 @@
+"""Solving with libsolv. The only file that imports it.
+
+libsolv knows RPM's and Debian's versions, not opam's, and not opam's formulas. So versions are given as ranks, and
+what a package needs as a name of our own that just those versions provide that would do: a clause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import solv
+
+from stepwood.opam.possible import losses, why
+from stepwood.opam.solver import Solution, Unsatisfiable
+from stepwood.opam.universe import LAST_RESORT, Clause, Id, Universe
+
+
+class Libsolv:
+    """See `Solver`. Making one costs about as much as some hundred solutions."""
+
+    def __init__(self, universe: Universe, compiler: Id) -> None:
+        """Raises KeyError where the compiler cannot be had."""
+        self._universe, self._compiler = universe, compiler
+        self._lost = losses(universe, compiler)
+        if compiler in self._lost:
+            raise KeyError(compiler)
+        self._pool = solv.Pool()
+        self._repo = self._pool.add_repo("opam")
+        self._solvables: dict[Id, solv.XSolvable] = {}
+        self._ids: dict[int, Id] = {}
+        self._clauses: dict[Clause, object] = {}
+        self._named: dict[str, Clause] = {}
+        """By the name that stands for a clause."""
+        self._fill(id for id in universe.ids() if id not in self._lost)
+        self._pool.createwhatprovides()
+        self._required = self._install(compiler)
+        avoided = [one.id for id, one in self._solvables.items() if universe[id].flags() & LAST_RESORT]
+        # In one job: libsolv takes each as worse than the one before.
+        kind = solv.Job.SOLVER_DISFAVOR | solv.Job.SOLVER_SOLVABLE_ONE_OF
+        self._avoided = [self._pool.Job(kind, self._pool.towhatprovides(avoided))] if avoided else []
+
+    def solve(self, root: Id) -> Solution | Unsatisfiable:
+        if root in self._lost:
+            return Unsatisfiable([*why(root, self._lost, REASONS)])
+        if root not in self._solvables:
+            return Unsatisfiable([f"{'.'.join(root)} is not available"])
+        solver = self._pool.Solver()
+        problems = solver.solve([*self._avoided, self._required, self._install(root)])
+        if problems:
+            return Unsatisfiable([self._explained(problem) for problem in problems])
+        return Solution(tuple(sorted(self._ids[one.id] for one in solver.transaction().newsolvables())))
+
+    # --- the pool
+
+    def _fill(self, kept: Iterable[Id]) -> None:
+        ranks = _ranks(self._universe)
+        for id in kept:
+            solvable = self._repo.add_solvable()
+            solvable.name, solvable.evr, solvable.arch = id[0], str(ranks[id]), "noarch"
+            solvable.add_provides(self._pool.Dep(id[0]))
+            self._solvables[id], self._ids[solvable.id] = solvable, id
+        for id, solvable in self._solvables.items():
+            for _, clause in self._universe.needs(id):
+                solvable.add_requires(self._clause(clause))
+            for _, clause in self._universe.excludes(id):
+                solvable.add_conflicts(self._clause(clause))
+            for name in self._universe[id].classes():
+                shared = self._pool.Dep(f"class {name}")
+                solvable.add_provides(shared)
+                solvable.add_conflicts(shared)  # not with itself: libsolv does not look there
+
+    def _clause(self, clause: Clause) -> object:
+        found = self._clauses.get(clause)
+        if found is None:
+            name = f"clause {len(self._clauses)}"
+            found = self._clauses[clause] = self._pool.Dep(name)
+            self._named[name] = clause
+            for id in clause & self._solvables.keys():
+                self._solvables[id].add_provides(found)
+        return found
+
+    def _install(self, id: Id) -> object:
+        return self._pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE, self._solvables[id].id)
+
+    # --- reasons
+
+    def _explained(self, problem: object) -> str:
+        rules = [rule.info() for rule in problem.findallproblemrules()]  # type: ignore[attr-defined]
+        told = [self._told(rule) for rule in rules if rule.solvable is not None and rule.solvable.id in self._ids]
+        return "; ".join(dict.fromkeys(told)) or str(problem)
+
+    def _told(self, rule: solv.Ruleinfo) -> str:
+        id, clause = self._ids[rule.solvable.id], self._named.get(str(rule.dep))
+        if rule.othersolvable is not None and clause is None:  # of one name, or of one conflict class
+            return f"{'.'.join(id)} conflicts with {'.'.join(self._ids[rule.othersolvable.id])}"
+        conflicts = rule.type == solv.Solver.SOLVER_RULE_PKG_CONFLICTS
+        asked = self._universe.excludes(id) if conflicts else self._universe.needs(id)
+        what = next((told for told, one in asked if one == clause), str(rule.dep))
+        return f"{'.'.join(id)} {'conflicts with' if conflicts else 'needs'} {what}"
+
+
+REASONS = 8
+"""Lines of a chain of reasons."""
+
+
+def _ranks(universe: Universe) -> dict[Id, int]:
+    """The place of each version among those of its name."""
+    return {
+        (name, version): rank
+        for name, versions in universe.packages.items()
+        for rank, version in enumerate(versions, 1)
+    }

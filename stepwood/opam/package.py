@@ -1,0 +1,86 @@
+"""A package version as its opam file describes it, and the variables that decide what it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from grammar.opam.ast import Field, File, Ident, Section, Value
+from stepwood.opam.filters import Constant, Variables, holds
+from stepwood.opam.formulas import Atom, Formula, atoms, reduced
+
+Sections = tuple[tuple[str, Mapping[str, Value]], ...]
+"""Sections of one kind: label and fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One version of a package. `fields` are the values of its file, the last of a name; `sections` those in braces."""
+
+    name: str
+    version: str
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    sections: Mapping[str, Sections] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, version: str, file: File) -> Package:
+        fields = {item.name: item.value for item in file.items if isinstance(item, Field)}
+        sections: dict[str, Sections] = {}
+        for item in file.items:
+            if isinstance(item, Section):
+                inner = {one.name: one.value for one in item.items if isinstance(one, Field)}
+                sections[item.kind] = (*sections.get(item.kind, ()), (item.label, MappingProxyType(inner)))
+        return cls(name, version, MappingProxyType(fields), MappingProxyType(sections))
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.version}"
+
+    def variables(self, around: Variables) -> Variables:
+        """What its conditions may ask for: itself, and what is known around it."""
+        own: dict[str, Constant] = {"name": self.name, "version": self.version}
+        return {**around, **own}
+
+    def depends(self, around: Variables) -> Formula:
+        """What must be there with it. `around` has the platform, and which of `build`, `post`, `with-test` … count."""
+        return reduced(self.fields.get("depends", ()), self.variables(around))
+
+    def optional(self, around: Variables) -> list[Atom]:
+        """What it is built after where that is there anyway."""
+        return atoms(self.fields.get("depopts", ()), self.variables(around))
+
+    def conflicts(self, around: Variables) -> list[Atom]:
+        """What must not be there with it."""
+        return atoms(self.fields.get("conflicts", ()), self.variables(around))
+
+    def classes(self) -> tuple[str, ...]:
+        """Its conflict classes: no two packages of one class are there together."""
+        return tuple(str(name) for name in _list(self.fields.get("conflict-class", ())))
+
+    def available(self, around: Variables) -> bool:
+        """Whether it can be had on a platform; not where something that decides it is not known."""
+        condition = self.fields.get("available", True)
+        if isinstance(condition, tuple):  # a list of conditions, of which each must hold
+            return all(holds(one, self.variables(around)) for one in condition)
+        return holds(condition, self.variables(around))
+
+    def flags(self) -> frozenset[str]:
+        """`avoid-version`, `deprecated`, `compiler`, `conf`, `plugin`, … as its file has them."""
+        return frozenset(one.name for one in _list(self.fields.get("flags", ())) if isinstance(one, Ident))
+
+
+def _list(value: Value) -> tuple[Value, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def ordering(package: Package, around: Variables) -> list[Atom]:
+    """What a package is built after where it is there: what it depends on other than `post`, and what it takes where
+    that is there anyway."""
+    around = {**around, "post": False}
+    return [*atoms(package.fields.get("depends", ()), package.variables(around)), *package.optional(around)]
+
+
+def built_after(package: Package, chosen: Mapping[str, str], around: Variables) -> set[str]:
+    """The names of those packages of a solution (versions by name) that one is built after."""
+    found = (atom for atom in ordering(package, around) if atom.name != package.name and atom.name in chosen)
+    return {atom.name for atom in found if atom.allows(chosen[atom.name])}

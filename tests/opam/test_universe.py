@@ -1,0 +1,95 @@
+"""What can be had on a platform, and what each version of it asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from stepwood.opam.package import Package
+from stepwood.opam.universe import Universe
+from tests.opam.packages import LINUX, package, universe
+
+KNOWN = {"a.1": "", "a.2": "", "b.1": "", "c.1": "", "d.1": "", "e.1": 'available: os = "win32"'}
+
+
+def needs(depends: str) -> list[tuple[str, str]]:
+    found = universe({**KNOWN, "x.1": f"depends: [{depends}]"}).needs(("x", "1"))
+    return [(told, " ".join(sorted(map(".".join, clause)))) for told, clause in found]
+
+
+@pytest.mark.parametrize(
+    ("depends", "expected"),
+    [
+        ("", []),
+        ('"a"', [("a", "a.1 a.2")]),
+        ('"a" "b"', [("a", "a.1 a.2"), ("b", "b.1")]),
+        ('"a" {> "1"}', [("a (> 1)", "a.2")]),
+        ('"a" {>= "1" & < "2"}', [("a (>= 1 & < 2)", "a.1")]),
+        ('"a" {< "1" | > "1"}', [("a (< 1 | > 1)", "a.2")]),
+        ('"a" {> "2"}', [("a (> 2)", "")]),
+        ('"a" {= version}', [("a (= 1)", "a.1")]),
+        ('"e"', [("e", "")]),
+        ('"absent"', [("absent", "")]),
+        ('"a" {< "2"} | "b" | "absent"', [("a (< 2) | b | absent", "a.1 b.1")]),
+        ('("a" & "b") | "c"', [("a | c", "a.1 a.2 c.1"), ("b | c", "b.1 c.1")]),
+        (
+            '("b" & "c") | ("d" & "x")',
+            [("b | d", "b.1 d.1"), ("b | x", "b.1 x.1"), ("c | d", "c.1 d.1"), ("c | x", "c.1 x.1")],
+        ),
+        (
+            '"d" | ("b" & ("c" | ("a" {= "1"} & "x")))',
+            [("d | b", "b.1 d.1"), ("d | c | a (= 1)", "a.1 c.1 d.1"), ("d | c | x", "c.1 d.1 x.1")],
+        ),
+        ('"a" {with-test} | "b"', [("b", "b.1")]),
+        ('"a" {post}', [("a", "a.1 a.2")]),
+    ],
+)
+def test_needs(depends: str, expected: list[tuple[str, str]]) -> None:
+    assert needs(depends) == expected
+
+
+@pytest.mark.parametrize(
+    ("conflicts", "expected"),
+    [
+        ('"a"', [("a", {("a", "1"), ("a", "2")})]),
+        ('"a" {< "2"} "b" | "c"', [("a (< 2)", {("a", "1")}), ("b", {("b", "1")}), ("c", {("c", "1")})]),
+        ('"a" {> "2"} "absent" "e"', []),
+        ('"x" "x" {= "2"}', []),
+        ('"a" {unheard-of}', []),
+    ],
+)
+def test_excludes(conflicts: str, expected: list[object]) -> None:
+    """Never a version of itself: there is one of a name anyway."""
+    known = universe({**KNOWN, "x.1": f"conflicts: [{conflicts}]", "x.2": ""})
+    assert known.excludes(("x", "1")) == expected
+
+
+def of(*ids: str, flagged: str = "") -> Universe:
+    return Universe.of([package(id, "flags: deprecated" if id in flagged.split() else "") for id in ids], LINUX)
+
+
+def test_versions_are_in_their_order() -> None:
+    assert [*of("a.10", "a.9", "a.9~rc1", "a.9.1").packages["a"]] == ["9~rc1", "9", "9.1", "10"]
+    assert [*of("a.1.00", "a.1.0", "a.1").packages["a"]] == ["1", "1.00", "1.0"]
+
+
+@pytest.mark.parametrize(
+    ("known", "newest"),
+    [
+        (of("a.9", "a.10", "a.10~rc1"), ("a", "10")),
+        (of("a.9", "a.10", flagged="a.10"), ("a", "9")),
+        (of("a.9", flagged="a.9"), None),
+        (of("a.1.0", "a.1.00"), ("a", "1.00")),
+        (of("a.1.00", "a.1.0"), ("a", "1.0")),
+        (of("b.1"), None),
+    ],
+)
+def test_newest(known: Universe, newest: tuple[str, str] | None) -> None:
+    assert known.newest("a") == newest
+
+
+def test_what_is_not_available_is_not_there() -> None:
+    known = universe(KNOWN)
+    assert {".".join(id) for id in known.ids()} == {"ocaml.5", *KNOWN} - {"e.1"}
+    assert known["a", "2"] == Package("a", "2")
+    with pytest.raises(KeyError):
+        known["e", "1"]
