@@ -113,8 +113,11 @@ def _solutions(
         known = [*universe.packages.get(BASE, {})]
         hint = did_you_mean(compiler, known, f"there are {', '.join(known[-5:])}" if known else None)
         raise InputError(f"no {BASE} has the version {compiler}", hint=hint)
-    answers = list(solutions.solved(Libsolv(universe, base), wanted))
-    return solutions.document(universe, base, repositories, answers)
+    try:
+        solver = Libsolv(universe, base)
+    except KeyError as error:
+        raise InputError(f"{BASE}.{compiler} has needs of its own that cannot be met here") from error
+    return solutions.document(universe, base, repositories, list(solutions.solved(solver, wanted)))
 
 
 @opam.command("dedup")

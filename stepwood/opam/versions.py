@@ -10,6 +10,7 @@ all, even the end, then come letters, then the rest by its bytes. A number that 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NewType
 
 VersionKey = NewType("VersionKey", bytes)
@@ -33,6 +34,7 @@ def _ranks() -> bytes:
 _RANKS = _ranks()
 
 
+@cache  # a repository compares the same few thousand versions again and again
 def key(version: str) -> VersionKey:
     """What a version is compared by. A version that came from a file's name may hold surrogates for its odd bytes."""
     upstream, hyphen, revision = version.encode(errors="surrogateescape").rpartition(b"-")

@@ -133,3 +133,9 @@ def test_a_broken_file_names_itself_and_stops_nothing(texts: Desk, repository: P
 )
 def test_what_is_wrong_is_said_with_what_to_do(texts: Desk, arguments: list[str], told: str) -> None:
     assert solve(texts, *arguments, code=2).startswith(told)
+
+
+def test_a_compiler_that_cannot_be_there_is_said(texts: Desk, repository: Path) -> None:
+    (repository / "packages/ocaml-base-compiler/ocaml-base-compiler.5.3.0/opam").write_text('depends: ["nothing"]\n')
+    told = solve(texts, "lib", "--compiler", "5.3.0", code=2)
+    assert told == "ocaml-base-compiler.5.3.0 has needs of its own that cannot be met here\n"

@@ -193,6 +193,7 @@ def items(text: str) -> list[Item]:
         ("(* nothing *)#", []),
         ("x: 1", [field("x", 1)]),
         ("x :1\r\n", [field("x", 1)]),
+        ("# a\rb\nx :y z\t:a", [field("x", Ident("y")), field("z", A)]),
         ('x:"a"y:[]z:()', [field("x", "a"), field("y", ()), field("z", Group(()))]),
         ("x: y z: 1", [field("x", Ident("y")), field("z", 1)]),
         ("x: y:z a: 1", [field("x", Ident("y:z")), field("a", 1)]),
