@@ -9,14 +9,15 @@ from grammar.lexer import unescape
 from grammar.place import PlacedError, place
 
 _ID = r"[0-9_-]*+[A-Za-z][A-Za-z0-9_-]*+"
+# No group that may fail in its middle is possessive: Python before 3.11.4 forgets to go back to its start.
 # One match a token. Only `:` with no blank before a name joins it to a package's: `pkg:name`, but `name: value`.
 # `_` is the package that is being described: a part of a name, and no name alone.
 TOKEN = re.compile(
     rf"""
-    (?P<space> (?: [ \t\n]++ | \r\n | \#[^\n]*+ )++ )
-  | (?P<TRIPLE> \"\"\" (?: [^"\\]++ | \\. | "(?!"") )*+ \"\"\" )
+    (?P<space> (?: [ \t\n]++ | \r\n | \#[^\n]*+ )+ )
+  | (?P<TRIPLE> \"\"\" (?: [^"\\]++ | \\. | "(?!"") )* \"\"\" )
   | (?P<STRING> "(?!"") [^"\\]*+ (?: \\. [^"\\]*+ )*+ " )
-  | (?P<IDENT> (?: {_ID} | _ (?= \+(?:{_ID}|_) | :{_ID} ) ) (?: \+ (?:{_ID}|_) )*+ (?: :{_ID} )?+ )
+  | (?P<IDENT> (?: {_ID} | _ (?= \+(?:{_ID}|_) | :{_ID} ) ) (?: \+ (?:{_ID}|_) )* (?: :{_ID} )? )
   | (?P<INT> -?[0-9][0-9_]*+ )
   | (?P<comment> \(\* )
   | (?P<LPAR> \( ) | (?P<RPAR> \) ) | (?P<LSQB> \[ ) | (?P<RSQB> \] ) | (?P<LBRACE> \{{ ) | (?P<RBRACE> \}} )
