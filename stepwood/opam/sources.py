@@ -43,7 +43,6 @@ _PLACE = re.compile(r"(?:\./)?(?:(?!packages/)([^/]+)/)?(packages(?:/.*)?)", re.
 _GIT_ENV = (
     "LC_ALL=C",
     "GIT_CONFIG_NOSYSTEM=1",
-    "GIT_CONFIG_GLOBAL=/dev/null",
     "GIT_NO_REPLACE_OBJECTS=1",  # or a blob might not be what its id says
     # A partial clone fetches what it lacks, by programs that its own config names; older gits know only the second.
     "GIT_NO_LAZY_FETCH=1",
@@ -262,7 +261,7 @@ def _regular(path: str) -> os.stat_result | None:
     """The status of a regular file; None of all else."""
     try:
         status = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     return status if stat.S_ISREG(status.st_mode) else None
 

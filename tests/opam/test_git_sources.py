@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from system import process
 from system.errors import InputError, ToolMissing
 from tests.opam.repositories import TWO, bare, commit, git, make, opened, told
 
@@ -34,13 +35,14 @@ def test_each_revision_by_any_of_its_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "nope", "--all", "--git-dir", "-h", "HEAD..HEAD", "^HEAD", "a" * 40, "HEAD:repo", "HEAD:nope", "HEAD^9"],
+    ["", "nope", "--all", "--path-format=x", "HEAD..HEAD", "^HEAD", "a" * 40, "HEAD:repo", "HEAD:nope", "HEAD^9"],
 )
 def test_a_revision_that_is_not_there(tmp_path: Path, name: str) -> None:
     repo = commit(make(tmp_path / "repo", TWO, {"repo": ""}))
     with pytest.raises(InputError) as caught:
         opened(f"{repo}:{name}")
     assert f"{repo}:{name}" in caught.value.message
+    assert not name.startswith("-") or f'git knows no revision "{name}"' in caught.value.message
 
 
 def test_a_folder_that_is_not_gits(tmp_path: Path) -> None:
@@ -145,6 +147,13 @@ def test_a_hostile_repository_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         git(repo, "cat-file", "-p", blob)
     assert ran.exists()
+
+
+def test_no_process_is_started_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few packages have files beside, and each is asked."""
+    source = opened(f"{commit(make(tmp_path / 'repo', TWO))}:HEAD")
+    monkeypatch.setattr(process, "start", lambda *_, **__: pytest.fail("started"))
+    assert source.files(source.entries()[0]) == {}
 
 
 def test_a_reading_that_is_broken_off_leaves_no_process(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ FILE = DATA / "opam-repository-97014be.opam-files.tar.xz"
 BIG = "big\n" * 100_000
 PACKAGES = {
     "packages/B/B.1/opam": "capital",
-    "packages/conf-g++/conf-g++.1.0/opam": "",
+    "packages/conf-g++/conf-g++.1/opam": "",
     "packages/files/files.1/opam": "named as the folder beside",
     "packages/lwt/lwt.5.10/opam": BIG,
     "packages/lwt/lwt.5.7.0/opam": "lwt",
@@ -37,6 +37,7 @@ PACKAGES = {
 """The opam files, sorted by name, then by version."""
 FILES = {
     "packages/lwt/lwt.5.7.0/files/fix.patch": "--- a\n+++ b\r\n",
+    "packages/lwt/lwt.5.7.0/files/new\nline": "",
     "packages/lwt/lwt.5.7.0/files/opam": "not this one",
     "packages/lwt/lwt.5.7.0/files/sub/sub/é": BIG,
     "packages/old.1.2.3/files/empty": "",
@@ -104,7 +105,7 @@ def test_all_kinds_tell_the_same(tmp_path: Path, kind: str) -> None:
         (path, content_of(content.encode())) for path, content in PACKAGES.items()
     ]
     assert [(entry.name, entry.version) for entry in entries] == [
-        ("B", "1"), ("conf-g++", "1.0"), ("files", "1"), ("lwt", "5.10"), ("lwt", "5.7.0"), ("lwt", "v1~rc+2-3_4"),
+        ("B", "1"), ("conf-g++", "1"), ("files", "1"), ("lwt", "5.10"), ("lwt", "5.7.0"), ("lwt", "v1~rc+2-3_4"),
         ("old", "1.2.3"), ("packages", "1"),
     ]  # fmt: skip
     assert told(source) == PACKAGES

@@ -67,6 +67,7 @@ def test_a_broken_tar(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
         ([(f"top/{A}", b"a"), (f"top/{B}", f"top/{A}")], {A: "a", B: "a"}),
         ([("other", b"a"), (B, "other")], {B: "a"}),
         ([(f"./{A}", b"a"), (f"top/{B}", b"b")], {A: "a"}),
+        ([(f"top/{B}", b"b"), (A, b"a")], {A: "a"}),
         ([(A, b"a"), (f"top/middle/{B}", b"b"), (f"packages/{B}", b"b")], {A: "a"}),
         ([("doc/packages", b"of one file"), (f"top/{A}", b"a")], {A: "a"}),
     ],
