@@ -84,6 +84,16 @@ class Dag:
         return self._ids
 
     @property
+    def parents(self) -> list[int]:
+        """By number, the number of the step whose root a step starts from; -1 where it starts from none."""
+        return [self._numbers[step.inputs[0]] if step.inputs else -1 for step in self]
+
+    @property
+    def popularity(self) -> list[int]:
+        """By number, how many jobs need a step."""
+        return [len(self._jobs[id]) for id in self._ids]
+
+    @property
     def users(self) -> Sequence[Sequence[int]]:
         """By number, the numbers of the steps that read a step's result directly."""
         return self._users

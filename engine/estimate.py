@@ -15,7 +15,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from statistics import median
 
 from engine.index import Index, OpBuild
 from engine.scheduler import DEFAULT_SECONDS
@@ -109,6 +108,8 @@ def drift(index: Index) -> float:
 
     It is taken from the median of the errors, which one run that went quite otherwise does not move.
     """
+    from statistics import median  # takes 9 ms to import, and a run in which all is there need not know
+
     errors = [abs(math.log(max(took, SHORTEST) / middle)) for middle, took in index.predicted(RUNS)]
     return MEDIAN_ERROR * median([*errors, *[DRIFT / MEDIAN_ERROR] * TRUST])
 

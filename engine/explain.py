@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -99,8 +98,7 @@ def causes(prospect: Prospect, states: Mapping[StepId, State], index: Index | No
     for (reason, kind, field), roots in found.items():
         roots.sort(key=lambda root: -len(dag.jobs(root.step)))
         after = [id for id in dag.after(root.step for root in roots) if states[id] == "run"]
-        known = [took for id in after if (took := prospect.seconds(id)) is not None]
-        told.append(Cause(reason, kind, field, roots, len(after), math.fsum(known), len(after) - len(known)))
+        told.append(Cause(reason, kind, field, roots, len(after), *prospect.cost(after)))
     return sorted(told, key=lambda cause: (-cause.seconds, -cause.steps))
 
 
@@ -125,9 +123,6 @@ def _replaced(step: Step, dag: Dag, plan: Plan, index: Index) -> StepId | None:
     if job is None:
         return None
     ops = {dag[id].op for id in plan.steps}
-    before = []
-    for id in index.closure(job.final) | {job.final}:
-        row = index.step(id)
-        if row.kind == step.kind and row.op not in ops and index.inputs(id)[:1] == list(step.inputs[:1]):
-            before.append(id)
+    root = step.inputs[0] if step.inputs else None
+    before = [id for id, kind, op, on in index.made_of(job.final) if kind == step.kind and on == root and op not in ops]
     return before[0] if len(before) == 1 else None

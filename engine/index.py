@@ -301,6 +301,16 @@ class Index:
         )
         return set(self._db.column(sql, (id,)))
 
+    def made_of(self, id: StepId) -> list[tuple[StepId, str, str, StepId | None]]:
+        """The step and all that it is made from: id, kind, op, and the root that each starts from, None for a base."""
+        sql = (
+            "WITH RECURSIVE made(step) AS (SELECT ?"
+            " UNION SELECT edges.input FROM made JOIN edges ON edges.step = made.step)"
+            " SELECT steps.id, steps.kind, steps.op, edges.input FROM made JOIN steps ON steps.id = made.step"
+            " LEFT JOIN edges ON edges.step = made.step AND edges.position = 0"
+        )
+        return self._db.rows(sql, (id,))
+
     def dependents(self, id: StepId) -> set[StepId]:
         """All that is made from the step, directly or not."""
         sql = (

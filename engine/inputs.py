@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -108,25 +110,43 @@ def hashed(files: Iterable[FileStamp], hashes: Hashes, now: int) -> dict[str, st
 
     OSError, with the path: a file cannot be read.
     """
+    return remembered(files, hashes.file_hashes, _sha256, hashes.save_file_hashes, now)
+
+
+def remembered(
+    files: Iterable[FileStamp],
+    look_up: Callable[[Iterable[FileStamp]], Mapping[str, str]],
+    read: Callable[[str], str],
+    save: Callable[[Iterable[tuple[FileStamp, str]]], None],
+    now: int,
+) -> dict[str, str]:
+    """What `read` makes of each file, by its path: of those that are as they were, what `look_up` says it did."""
     files = list(files)
-    known = dict(hashes.file_hashes(files))
+    known = dict(look_up(files))
     fresh: list[tuple[FileStamp, str]] = []
     for stamp in files:
         if stamp.path not in known:
-            known[stamp.path] = _sha256(stamp.path)
+            known[stamp.path] = read(stamp.path)
             # A younger file may be written again without a change to its stamp.
             if max(stamp.mtime_ns, stamp.ctime_ns) < now - GRANULARITY:
                 fresh.append((stamp, known[stamp.path]))
     if fresh:
-        hashes.save_file_hashes(fresh)
+        save(fresh)
     return known
 
 
-def _sha256(file: str) -> str:
+@contextmanager
+def opened(file: str) -> Iterator[FileIO]:
+    """A file's bytes, unbuffered. OSError, with the path."""
     try:
-        # Should a pipe stand there by now, opening it must not wait.
+        # Should a link or a pipe stand there by now, it is not followed, and nobody waits for it.
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+            yield content
     except OSError as error:
         raise OSError(error.errno, error.strerror, file) from None
+
+
+def _sha256(file: str) -> str:
+    with opened(file) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

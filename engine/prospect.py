@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +60,11 @@ class Prospect:
         """What a step is expected to take; None where no step like it was ever built."""
         return None if id in self.estimates.unknown else self.estimates.seconds.get(id)
 
+    def cost(self, ids: Collection[StepId]) -> tuple[float, int]:
+        """The seconds that steps are expected to take together, and of how many of them nothing is known."""
+        known = [took for id in ids if (took := self.seconds(id)) is not None]
+        return math.fsum(known), len(ids) - len(known)
+
     def forecast(
         self,
         states: Mapping[StepId, State],
@@ -75,7 +80,7 @@ class Prospect:
         machine, though every step is once.
         """
         todo = [id for id, state in states.items() if state == "run"]
-        unknown = sum(self.seconds(id) is None for id in todo)
+        _, unknown = self.cost(todo)
         if unknown == len(todo):
             return None
         ended = {id for id, state in states.items() if state != "run"}

@@ -112,22 +112,24 @@ def _prediction(forecast: Forecast) -> dict[str, object]:
 
 def as_text(plan: Plan, limit: int | None = LINES, fit: Fit = lambda text, _: text) -> Iterator[str]:
     """The steps as trees, each after the one whose root it starts from, so that what jobs share is there once; where
-    there are many, a part of them as `engine.forest.draw` has it. What `fit` makes
-    of a line is shown; it is told whether the line is of a step that is there already.
+    there are many, a part of them as `engine.forest.draw` has it.
+
+    What `fit` makes of a line is shown; it is told whether the line is of a step that is there already.
     """
     dag, states = plan.dag, plan.states
     ends: dict[StepId, list[str]] = {}
     for end in dag.plans:
         ends.setdefault(end.final, []).append(end.name)
-    parents = [dag.numbers[step.inputs[0]] if step.inputs else -1 for step in dag]
-    for line in draw(parents, [len(dag.jobs(id)) for id in dag.ids], limit):
+    popularity = dag.popularity
+    for line in draw(dag.parents, popularity, limit):
         ids = [dag.ids[node] for node in line.nodes]
         if line.cut:
             branches = f"{counted(line.branches, 'more branch')}, " if line.branches else "more: "
             yield f"{'':7} {line.guides}… {branches}{counted(len(ids), 'step')} ({_told(plan, ids)})"
             continue
         (id,) = ids
-        share = f"  ×{len(dag.jobs(id)):,}" if len(dag.jobs(id)) > 1 else ""
+        jobs = popularity[line.nodes[0]]
+        share = f"  ×{jobs:,}" if jobs > 1 else ""
         took = plan.prospect.seconds(id)
         time = "" if took is None else f"  {span(took)}"
         job = f"  → {_some(ends[id])}" if id in ends else ""
@@ -200,5 +202,4 @@ def as_mermaid(plan: Plan) -> Iterator[str]:
 
 
 def _label(step: Step) -> str:
-    op = brief(step.op)
-    return op if len(op) <= LABEL else op[: LABEL - 1] + "…"
+    return brief(step.op, LABEL)

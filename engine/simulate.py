@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from random import Random
-from statistics import NormalDist
 
 from engine.dag import Dag
 from engine.estimate import Estimates
@@ -21,8 +20,6 @@ from engine.scheduler import DEFAULT_SECONDS, Order, Scheduler, ranking
 from engine.step import StepId
 
 _BUILT = Built(0.0, None, 0)
-_DEVIATES = [NormalDist().inv_cdf(place / 20) for place in range(1, 20)]
-"""Twentieths of the normal distribution, the half and nine tenths among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +84,8 @@ def predict(
     many; what does not is a machine that is slow as a whole. So the quantiles are those of the runs, each drawn out
     or shortened by a log-normal factor of its own whose logarithm has the standard deviation `drift`.
     """
+    from statistics import NormalDist  # takes 9 ms to import, and a run in which all is there foresees nothing
+
     chance = Random(seed)  # noqa: S311  # no secret is made of it
     todo = [step.id for step in dag if step.id not in cached]
     order = ranking(dag, cached, estimates.seconds).__getitem__
@@ -100,8 +99,10 @@ def predict(
         took |= {id: times[int(len(times) * chance.random())] for id, times in seen.items()}
         scheduler = Scheduler(dag, cached, {}, memory=estimates.memory, room=room, order=order)
         found.append(_run(scheduler, took, workers))
-    # Each of the runs at each of the quantiles of the factor: no more chance than is needed, though runs be few.
-    found = sorted(took * math.exp(drift * deviate) for took in found for deviate in _DEVIATES)
+    # Each of the runs at each twentieth of the factor's distribution, the half and nine tenths among them: no more
+    # chance than is needed, though runs be few.
+    deviates = [NormalDist().inv_cdf(place / 20) for place in range(1, 20)]
+    found = sorted(took * math.exp(drift * deviate) for took in found for deviate in deviates)
     return Prediction(*(found[math.ceil(part * len(found)) - 1] for part in (0.5, 0.9)))
 
 

@@ -42,11 +42,11 @@ def _digits(number: float) -> str:
     return f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"
 
 
-def brief(op: str) -> str:
+def brief(op: str, width: int = WIDTH) -> str:
     """An op as a line for people has it: of a run the command, and a sign where it says more; long ones are cut."""
     if (found := _FIELDS.match(op)) and found[1]:
         op = f"(run … {op[found.end(1) :]}"
-    return op if len(op) <= WIDTH else f"{op[: WIDTH - 1]}…"
+    return op if len(op) <= width else f"{op[: width - 1]}…"
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from grammar.ast import At
 from grammar.printer import quoted
+from system.errors import closest
 
 
 class PlacedError(Exception):
@@ -28,7 +29,5 @@ def shown(word: str) -> str:
 
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:
     """A hint that names the one of `words` that `word` was perhaps meant to be."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, sorted(set(words)), n=1)
-    return f"did you mean {shown(close[0])}?" if close else None
+    close = closest(word, sorted(set(words)))
+    return None if close is None else f"did you mean {shown(close)}?"

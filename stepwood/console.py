@@ -62,8 +62,7 @@ def fitting(output: Path | None) -> Callable[[str, bool], str]:
     """What makes a line one for `put`: on a terminal cut to its width and, where the line is to be faint, so."""
     if output is not None or not sys.stdout.isatty():
         return lambda text, faint: text
-    width = shutil.get_terminal_size().columns
-    colours = os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+    width, colours = shutil.get_terminal_size().columns, _capable(sys.stdout)
     return lambda text, faint: f"\x1b[2m{text[:width]}\x1b[0m" if faint and colours else text[:width]
 
 
@@ -76,7 +75,12 @@ def _mute(stream: TextIO) -> None:
 
 def on_terminal() -> bool:
     """Whether a person watches: standard error is a terminal that can move its cursor."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+    return _capable(sys.stderr)
+
+
+def _capable(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that takes escape codes, and may be sent them."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
 
 
 class Plain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,14 @@ def sandbox(settings: Settings) -> Sandbox:
 def index(of: Store) -> Index | None:
     """The index of a store, where there is one."""
     return Index.find(of.folder / INDEX)
+
+
+@contextmanager
+def looking(settings: Settings) -> Iterator[tuple[Store, Index | None]]:
+    """A store, and its index where there is one, for who plans."""
+    of = store(settings)
+    with index(of) or nullcontext() as found:
+        yield of, found
 
 
 @contextmanager

@@ -122,7 +122,12 @@ class Interrupted(StepwoodError):
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str | None:
     """The hint for a word that is not known: the one of `known` that it is most like, or else what is to be said."""
+    close = closest(word, known)
+    return otherwise if close is None else f'did you mean "{close}"?'
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that a word is most like; None where it is like none."""
     from difflib import get_close_matches  # takes 4 ms to import, and most commands have nothing to ask
 
-    close = get_close_matches(word, list(known), 1)
-    return f'did you mean "{close[0]}"?' if close else otherwise
+    return next(iter(get_close_matches(word, list(known), 1)), None)

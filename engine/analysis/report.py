@@ -43,11 +43,16 @@ class Report:
         return len(self.sharing.jobs.names)
 
     @property
+    def stands(self) -> Result:
+        """The jobs as they are."""
+        return self.results[0]
+
+    @property
     def best(self) -> Result | None:
         """The order that saves most, the first of several; None where none needs fewer steps than the jobs as they
         stand."""
         best = min(self.results, key=lambda result: result.distinct)
-        return best if best.distinct < self.results[0].distinct else None
+        return best if best.distinct < self.stands.distinct else None
 
     def saved(self, costs: Mapping[StepId, float]) -> float:
         """What sharing saves of what is measured: seconds or bytes."""
@@ -99,13 +104,13 @@ def row(one: Result) -> str:
 def as_json(report: Report) -> dict[str, object]:
     """The document that docs/reference/cli.md describes."""
     dag, best = report.dag, report.best
-    parents, jobs = _tree(dag)
+    parents, jobs = dag.parents, dag.popularity
     return {
         "version": 1,
         "jobs": len(dag.plans),
         "steps": dag.total,
         "distinct": len(dag),
-        "ratio": dag.total / len(dag) if len(dag) else 1.0,
+        "ratio": report.stands.ratio,
         "strategies": strategies(report.results),
         "bound": report.bound,
         "saved": {
@@ -145,7 +150,7 @@ def _reordering(report: Report, best: Result, orders: Orders) -> dict[str, objec
     dag = report.dag
     return {
         "strategy": best.name,
-        "steps": report.results[0].distinct - best.distinct,
+        "steps": report.stands.distinct - best.distinct,
         "seconds": report.saved_by(orders),
         "ops": list(report.sharing.jobs.names),
         "orders": [
@@ -158,8 +163,8 @@ def _reordering(report: Report, best: Result, orders: Orders) -> dict[str, objec
 def as_text(report: Report) -> Iterator[str]:
     """Counts, the prefixes, the near-misses, the orders."""
     dag = report.dag
-    ratio = dag.total / len(dag) if len(dag) else 1.0
-    yield f"{counted(len(dag.plans), 'job')}, {counted(dag.total, 'step')}, {len(dag):,} distinct: {ratio:.2f} ×"
+    steps = f"{counted(dag.total, 'step')}, {len(dag):,} distinct: {report.stands.ratio:.2f} ×"
+    yield f"{counted(len(dag.plans), 'job')}, {steps}"
     saved = counted(dag.total - len(dag), "step")
     if report.seconds:
         room = f", {size(report.saved(report.bytes))}" if report.bytes else ""
@@ -168,8 +173,7 @@ def as_text(report: Report) -> Iterator[str]:
     yield f"sharing saves {saved}"
     yield ""
     yield "Prefixes, with the number of jobs on each branch"
-    parents, jobs = _tree(dag)
-    yield from _drawn(parents, jobs, [dag[id].op for id in dag.ids])
+    yield from _drawn(dag.parents, dag.popularity, [step.op for step in dag])
     yield ""
     yield from _near_misses(report)
     yield ""
@@ -180,7 +184,7 @@ def as_text(report: Report) -> Iterator[str]:
     if best is None or best.orders is None:
         yield "none that was found needs fewer than the jobs as they stand"
         return
-    spared = report.results[0].distinct - best.distinct
+    spared = report.stands.distinct - best.distinct
     took = f", {span(report.saved_by(best.orders))}" if report.seconds else ""
     yield f"{best.name} saves {counted(spared, 'step')}{took}, by this order:"
     found, names = trie(best.orders), report.sharing.jobs.names
@@ -188,12 +192,6 @@ def as_text(report: Report) -> Iterator[str]:
         first = line.nodes[0]
         text = f"… {counted(len(line.nodes), 'step')}" if line.cut else brief(names[found.items[first]])
         yield f"{'' if line.cut else f'×{found.jobs[first]:,}':7} {line.guides}{text}"
-
-
-def _tree(dag: Dag) -> tuple[list[int], list[int]]:
-    """By step: the one whose root it starts from, and the number of jobs that need it."""
-    parents = [dag.numbers[step.inputs[0]] if step.inputs else -1 for step in dag]
-    return parents, [len(dag.jobs(id)) for id in dag.ids]
 
 
 def _drawn(parents: Sequence[int], jobs: Sequence[int], ops: Sequence[str]) -> Iterator[str]:

@@ -53,7 +53,7 @@ class Sharing:
 
     def __init__(self, dag: Dag) -> None:
         self._dag = dag
-        self._parents = [dag.numbers[step.inputs[0]] if step.inputs else -1 for step in dag]
+        self._parents = dag.parents
         self._keys: list[int] = []
         """By step, a number that stands for what it does."""
         self._items: list[int] = []

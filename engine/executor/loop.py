@@ -121,7 +121,8 @@ class Loop:
             self._dag, cached, learned.seconds, memory=learned.memory, room=self._options.memory
         )
         self._known = known_failures(self._index, todo, self._options.failures_for, self._began)
-        self._predict(Prospect(self._dag, cached, self._known.keys(), learned))
+        if todo:
+            self._predict(Prospect(self._dag, cached, self._known.keys(), learned))
         self._register()
         if todo:
             self._logbook = Logbook(self._worker.store.folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,7 @@ def dedup(files: tuple[str, ...], form: str, output: Path | None, config: Path |
     options.known_format(form)
     asked = jobs(files, options.chosen(shared))
     chosen = settings(config, shared)
-    with ExitStack() as held:
-        index = wire.index(wire.store(chosen))
-        if index is not None:
-            held.enter_context(index)
+    with wire.looking(chosen) as (_, index):
         dag = planned(asked.jobs, chosen, index)
         known = NOTHING if index is None else estimate(index, dag)
         bytes = {} if index is None else index.sizes(dag.ids)

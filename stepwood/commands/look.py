@@ -83,11 +83,7 @@ def _why_files(files: tuple[str, ...], config: Path | None, shared: dict[str, An
 
     choice = options.chosen(shared)
     chosen = settings(config, shared)
-    store = wire.store(chosen)
-    with ExitStack() as held:
-        index = wire.index(store)
-        if index is not None:
-            held.enter_context(index)
+    with wire.looking(chosen) as (store, index):
         dag = planned(jobs(files, choice).jobs, chosen, index)
         present = store.ids()
         cached = {id for id in dag.ids if id in present}
@@ -105,9 +101,7 @@ def _why_files(files: tuple[str, ...], config: Path | None, shared: dict[str, An
     if not found:
         sys.stdout.write("nothing would run: every step is cached\n")
     elif len(found) > 1:
-        took = [prospect.seconds(step.id) for step in todo]
-        known = [one for one in took if one is not None]
-        sys.stdout.write(f"in all: {_cost(len(todo), sum(known), len(took) - len(known))}\n")
+        sys.stdout.write(f"in all: {_cost(len(todo), *prospect.cost([step.id for step in todo]))}\n")
 
 
 def _cost(steps: int, seconds: float, unknown: int) -> str:

@@ -63,7 +63,7 @@ def _wanted(command: F) -> F:
 @opam.command("solve")
 @_wanted
 @click.option("--json", "as_json", is_flag=True, help="The document that `opam dedup --solutions` reads.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Write to a file.")
+@options.output
 def _solve(as_json: bool, output: Path | None, **wanted: Any) -> int:
     """Find for each package the versions that it is built with."""
     found = _solutions(**wanted)
@@ -109,8 +109,8 @@ def _solutions(
     universe = Universe.of(found.packages, variables(platform))
     wanted = solutions.everything(universe) if every else solutions.roots(universe, packages)
     base = (BASE, compiler)
-    if compiler not in universe.packages.get(BASE, {}):
-        known = [*universe.packages.get(BASE, {})]
+    known = [*universe.packages.get(BASE, {})]
+    if compiler not in known:
         hint = did_you_mean(compiler, known, f"there are {', '.join(known[-5:])}" if known else None)
         raise InputError(f"no {BASE} has the version {compiler}", hint=hint)
     try:

@@ -67,12 +67,16 @@ def choice(command: F) -> F:
     return values(command)
 
 
+def output(command: F) -> F:
+    """--output."""
+    file = click.Path(path_type=Path)
+    return click.option("-o", "--output", type=file, metavar="OUT", help="Write to a file.")(command)
+
+
 def document(command: F) -> F:
     """--format and --output of a command that writes text or JSON; `known_format` checks the one."""
-    command = click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Write to a file.")(
-        command
-    )
-    return click.option("--format", "form", default="text", metavar="text|json", help="How to show it.")(command)
+    form = click.option("--format", "form", default="text", metavar="text|json", help="How to show it.")
+    return form(output(command))
 
 
 def known_format(form: str, known: tuple[str, ...] = ("text", "json")) -> None:

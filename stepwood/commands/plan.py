@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ FORMATS = ("text", "json", "dot", "mermaid")
 @options.choice
 @options.world
 @click.option("--format", "form", default="text", metavar="|".join(FORMATS), help="How to show the plan.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="Write to a file.")
+@options.output
 @click.option("--all", "whole", is_flag=True, help=f"In text, every step, however many; default about {LINES} lines.")
 @click.option(
     "-j", "workers", type=click.IntRange(1), multiple=True, help="Steps at once that times are predicted for."
@@ -60,11 +59,7 @@ def plan(
     asked = jobs(files, options.chosen(shared))
     known_for = options.known_for(shared, asked.workflow)
     chosen = settings(config, shared)
-    store = wire.store(chosen)
-    with ExitStack() as held:
-        index = wire.index(store)
-        if index is not None:
-            held.enter_context(index)
+    with wire.looking(chosen) as (store, index):
         dag = planned(asked.jobs, chosen, index)
         present = store.ids()
         failed = set() if index is None else set(known_failures(index, dag.ids, known_for, time.time()))

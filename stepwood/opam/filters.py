@@ -33,11 +33,11 @@ def holds(condition: Value, variables: Variables) -> bool:
 def truth(condition: Value, variables: Variables) -> bool | None:
     """What a condition comes to; None where it is undefined. Raises ValueError for what is no condition."""
     match condition:
-        case Both(left, right):
-            sides = _sides(condition, Both, variables)
+        case Both():
+            sides = [truth(one, variables) for one in chain(condition, Both)]
             return False if False in sides else None if None in sides else True
-        case Either(left, right):
-            sides = _sides(condition, Either, variables)
+        case Either():
+            sides = [truth(one, variables) for one in chain(condition, Either)]
             return True if True in sides else None if None in sides else False
         case Prefixed("!", value):
             found = truth(value, variables)
@@ -77,16 +77,16 @@ def constant(value: Value, variables: Variables) -> Constant | None:
     raise ValueError("a condition, a variable or a text is expected")
 
 
-def _sides(condition: Value, kind: type[Both | Either], variables: Variables) -> list[bool | None]:
-    """What the members of a chain of `&`, or of `|`, come to."""
-    found: list[bool | None] = []
-    todo = [condition]
+def chain(value: Value, kind: type[Both | Either]) -> list[Value]:
+    """The members of a chain of `&`, or of `|`."""
+    found: list[Value] = []
+    todo = [value]
     while todo:
         one = todo.pop()
         if isinstance(one, kind):
             todo += [one.right, one.left]
         else:
-            found.append(truth(one, variables))
+            found.append(one)
     return found
 
 

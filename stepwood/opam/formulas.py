@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from grammar.opam.ast import Both, Bound, Either, Group, Option, Prefixed, Value
-from stepwood.opam.filters import RELATIONS, Variables, constant, truth
+from stepwood.opam.filters import RELATIONS, Variables, chain, constant, truth
 
 Range = tuple[tuple[tuple[str, str], ...], ...]
 """Versions as alternatives of (operator, version) pairs that must all hold; `ANY` is one that asks nothing.
@@ -86,9 +86,9 @@ def _formula(value: Value, variables: Variables, around: tuple[Value, ...] = ())
             values = value if isinstance(value, tuple) else value.values
             return _joined(All, [_formula(one, variables, around) for one in values])
         case Both():
-            return _joined(All, [_formula(one, variables, around) for one in _chain(value, Both)])
+            return _joined(All, [_formula(one, variables, around) for one in chain(value, Both)])
         case Either():
-            return _joined(Any, [_formula(one, variables, around) for one in _chain(value, Either)])
+            return _joined(Any, [_formula(one, variables, around) for one in chain(value, Either)])
     raise ValueError("a package, or a formula of packages, is expected")
 
 
@@ -115,9 +115,9 @@ def _range(condition: Value, variables: Variables, wanted: bool = True) -> Range
                 raise ValueError(f'"{op}" compares no versions')
             return (((op if wanted else _OPPOSITE[op], bound),),) if isinstance(bound, str) else NONE
         case Both():
-            return _joint([_range(one, variables, wanted) for one in _chain(condition, Both)], wanted)
+            return _joint([_range(one, variables, wanted) for one in chain(condition, Both)], wanted)
         case Either():
-            return _joint([_range(one, variables, wanted) for one in _chain(condition, Either)], not wanted)
+            return _joint([_range(one, variables, wanted) for one in chain(condition, Either)], not wanted)
         case Group(values):
             return _joint([_range(one, variables, wanted) for one in values], wanted)
         case Prefixed("!", value) if _bounds(value):
@@ -152,16 +152,3 @@ def _both(one: Range, other: Range) -> Range:
 
 def _either(one: Range, other: Range) -> Range:
     return ANY if ANY in (one, other) else tuple(dict.fromkeys(one + other))
-
-
-def _chain(value: Value, kind: type[Both | Either]) -> list[Value]:
-    """The members of a chain of `&`, or of `|`."""
-    found: list[Value] = []
-    todo = [value]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, kind):
-            todo += [one.right, one.left]
-        else:
-            found.append(one)
-    return found

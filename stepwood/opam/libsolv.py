@@ -20,7 +20,7 @@ class Libsolv:
 
     def __init__(self, universe: Universe, compiler: Id) -> None:
         """Raises KeyError where the compiler cannot be had."""
-        self._universe, self._compiler = universe, compiler
+        self._universe = universe
         self._lost = losses(universe, compiler)
         if compiler in self._lost:
             raise KeyError(compiler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -82,5 +82,10 @@ def ordering(package: Package, around: Variables) -> list[Atom]:
 
 def built_after(package: Package, chosen: Mapping[str, str], around: Variables) -> set[str]:
     """The names of those packages of a solution (versions by name) that one is built after."""
-    found = (atom for atom in ordering(package, around) if atom.name != package.name and atom.name in chosen)
+    return present(ordering(package, around), package.name, chosen)
+
+
+def present(atoms: Iterable[Atom], name: str, chosen: Mapping[str, str]) -> set[str]:
+    """The names of those atoms that some versions by name meet, other than a package's own."""
+    found = (atom for atom in atoms if atom.name != name and atom.name in chosen)
     return {atom.name for atom in found if atom.allows(chosen[atom.name])}

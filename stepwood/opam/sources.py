@@ -25,7 +25,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO, Protocol
 
-from engine.inputs import GRANULARITY
+from engine.inputs import opened, remembered
 from engine.records import FileStamp
 from stepwood.bases.compression import Packed
 from system import process
@@ -229,14 +229,9 @@ def _opam_files(root: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _contents(stamps: Sequence[FileStamp], memory: Memory, now: int) -> dict[str, str]:
-    """The content of each file, by its path, as `engine.inputs.hashed` has SHA-256s."""
-    known = dict(memory.contents(stamps))
-    unknown = [stamp for stamp in stamps if stamp.path not in known]
-    known.update((stamp.path, content_of(_bytes(stamp.path))) for stamp in unknown)
-    # A younger file may be written again without a change to its stamp.
-    if old := [stamp for stamp in unknown if max(stamp.mtime_ns, stamp.ctime_ns) < now - GRANULARITY]:
-        memory.save_contents([(stamp, known[stamp.path]) for stamp in old])
-    return known
+    """The content of each file, by its path."""
+    read = lambda path: content_of(_bytes(path))  # noqa: E731
+    return remembered(stamps, memory.contents, read, memory.save_contents, now)
 
 
 def _folders(path: str) -> list[str]:
@@ -267,14 +262,8 @@ def _regular(path: str) -> os.stat_result | None:
 
 
 def _bytes(path: str) -> bytes:
-    """A file's bytes. OSError, with the path."""
-    try:
-        # Should a link or a pipe stand there by now, it is not followed, and nobody waits for it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb", buffering=0) as file:
-            return file.read()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
+    with opened(path) as file:
+        return file.read()
 
 
 @contextmanager

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import ANY, All, Any, Atom, Formula
-from stepwood.opam.package import Package, ordering
+from stepwood.opam.package import Package, ordering, present
 from stepwood.opam.versions import key
 
 Id = tuple[str, str]
@@ -17,12 +16,16 @@ Clause = frozenset[Id]
 """Package versions of which one must be there, or of which none may be."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Universe:
     """`packages` has, by name, the versions that are available where `variables` hold, the oldest first."""
 
     packages: Mapping[str, Mapping[str, Package]]
     variables: Variables
+    # What was asked before.
+    _allowed: dict[Atom, Clause] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _needs: dict[Id, list[tuple[str, Clause]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _edges: dict[Id, list[Atom]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, packages: Iterable[Package], variables: Variables) -> Universe:
@@ -58,10 +61,6 @@ class Universe:
             known = self._allowed[atom] = frozenset((atom.name, version) for version in kept)
         return known
 
-    @cached_property
-    def _allowed(self) -> dict[Atom, Clause]:
-        return {}
-
     def needs(self, id: Id) -> list[tuple[str, Clause]]:
         """What a version needs, each as people read it and as a clause; one that is empty cannot be met."""
         known = self._needs.get(id)
@@ -80,19 +79,7 @@ class Universe:
         atoms = self._edges.get(id)
         if atoms is None:
             atoms = self._edges[id] = ordering(self[id], self.variables)
-        return {
-            atom.name
-            for atom in atoms
-            if atom.name in chosen and atom.name != id[0] and (atom.name, chosen[atom.name]) in self.allowed(atom)
-        }
-
-    @cached_property
-    def _edges(self) -> dict[Id, list[Atom]]:
-        return {}
-
-    @cached_property
-    def _needs(self) -> dict[Id, list[tuple[str, Clause]]]:
-        return {}
+        return present(atoms, id[0], chosen)
 
     def _clause(self, alternatives: Sequence[Atom]) -> Clause:
         return frozenset().union(*map(self.allowed, alternatives))

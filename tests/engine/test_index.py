@@ -527,6 +527,7 @@ class TestCost:
         for ask in (
             index.inputs,
             index.closure,
+            index.made_of,
             index.dependents,
             index.attempts,
             index.pin,
@@ -543,7 +544,7 @@ class TestCost:
         assert index.resolve(id[:8]).id == id
         index._db._connection.set_trace_callback(None)
         questions = [sql for sql in asked if sql.startswith(("SELECT", "WITH"))]
-        assert len(questions) == 16
+        assert len(questions) == 17
         for sql in questions:
             plan = [str(row[-1]) for row in query(path, f"EXPLAIN QUERY PLAN {sql}")]
             assert any("SEARCH" in line for line in plan), (sql, plan)

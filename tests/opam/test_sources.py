@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from engine import inputs
 from engine.records import FileStamp
 from stepwood.opam import sources
 from stepwood.opam.sources import Entry, ProcessMemory, content_of, open_source
@@ -198,7 +199,7 @@ class Noting(ProcessMemory):
 
 @pytest.fixture
 def all_are_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "GRANULARITY", -(10**10))
+    monkeypatch.setattr(inputs, "GRANULARITY", -(10**10))
 
 
 @pytest.mark.usefixtures("all_are_old")
@@ -297,7 +298,7 @@ def test_the_real_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert entries[0] == Entry("0install", "2.14.1", "packages/0install/0install.2.14.1/opam", entries[0].content)
     assert sum(map(len, source.read(entries))) == 25_911_580
     subprocess.run(["tar", "-xf", FILE, "-C", tmp_path], check=True)
-    monkeypatch.setattr(sources, "GRANULARITY", 0)
+    monkeypatch.setattr(inputs, "GRANULARITY", 0)
     memory = ProcessMemory()
     assert open_source(str(tmp_path), memory).entries() == entries
     start = time.perf_counter()
