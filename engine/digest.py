@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from engine.step import Action, Base, Copy, FromContext, FromStep, Ids, Named, Run, StepId, User, kind
+from engine.step import Action, Base, Copy, FromContext, FromStep, Ids, Merge, Named, Run, StepId, User, kind
 
 VERSION = "stepwood-step-1"
 """Changes when equal steps would get other ids; every snapshot made before is then built anew."""
@@ -51,6 +51,8 @@ def fields(action: Action) -> Fields:
                 ("exclude", sorted(set(action.exclude))),
                 ("owner", _user(action.owner)),
             ]
+        case Merge(inputs=inputs):
+            return [("inputs", list(inputs))]
 
 
 def step_id(action: Action) -> StepId:

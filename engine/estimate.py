@@ -117,6 +117,8 @@ def drift(index: Index) -> float:
 def likenesses(op: str) -> list[str]:
     """What a step is compared by, the most specific first; `op` is its text as in the index."""
     form, _, rest = op.partition(" ")
+    if rest.startswith("(merge "):
+        form = "(merge"  # no kind of base
     text = (rest.partition("(shell ")[2] or rest)[:LENGTH].replace("\\n", " ")
     words = [word for word in text.split() if word[0] != "-"]
     while words[2:3] == ["&&"]:  # cd FOLDER && …

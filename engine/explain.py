@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.plan import Plan
     from engine.prospect import Prospect, State
 
-_IDS = ("input", "from")
+_IDS = ("input", "inputs", "from")
 """Fields that are ids of other steps: what those stand for says more, so they count only where nothing else differs."""
 
 

@@ -26,6 +26,9 @@ cancelled   the run was stopped
 The first four make the run's exit code 1, "input" 2, "network", "store" and "sandbox", the machine's, 3.
 """
 
+MACHINE: frozenset[Cause] = frozenset(("network", "store", "sandbox"))
+"""The machine's causes, which may pass by themselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Built:

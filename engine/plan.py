@@ -8,14 +8,14 @@ the same ops costs one look-up, and many jobs cost what their distinct steps cos
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from engine import digest, step
 from engine.step import CacheMount, Manifest, SecretMount, Step, StepId
 from grammar import ast, printer
-from grammar.ast import At, FromBuild, Op, Priority, Spec
+from grammar.ast import At, FromBuild, FromMerge, Op, Priority, Spec
 from grammar.check import copy_fault
 from grammar.source import Body, Source
 from system.errors import InputError
@@ -102,6 +102,7 @@ class Planner:
         self._world, self._context, self._policy = world, context, policy
         self._bases: dict[str, _Node] = {}
         self._builds: dict[Body, _Built] = {}
+        self._merges: dict[tuple[step.Merge, _Context], _Node] = {}
         self._steps: dict[StepId, Step] = {}
 
     @property
@@ -110,7 +111,7 @@ class Planner:
 
     def plan(self, job: Job) -> Plan:
         """Raises `SpecError` at the op that cannot be planned; a machine's failure while pinning as it is."""
-        scope = {name: self._build(name, job.builds) for name in _named(job.body.spec) if name in job.builds}
+        scope = {name: self._build(name, job.builds) for name in named(job.body.spec) if name in job.builds}
         built = self._spec(job.body.spec, _Place(job.body.source, scope))
         return Plan(job.name, built.steps, built.node.step, job.priority)
 
@@ -119,7 +120,7 @@ class Planner:
         waiting = [name]
         while waiting:
             body = builds[waiting[-1]]
-            needed = [other for other in _named(body.spec) if other in builds]
+            needed = [other for other in named(body.spec) if other in builds]
             missing = [other for other in needed if builds[other] not in self._builds]
             if missing:
                 waiting += missing
@@ -138,13 +139,20 @@ class Planner:
                 scope[build.name] = built = self._spec(build.spec, _Place(place.source, scope))
                 steps |= dict.fromkeys(built.steps)
             place = _Place(place.source, scope)
-        if isinstance(spec.base, FromBuild):
-            start = place.scope[spec.base.name]
-            node = start.node
-            steps |= dict.fromkeys(start.steps)
-        else:
-            node = self._base(spec.base, spec.base_at, place.source)
-            steps[node.step] = None
+        match spec.base:
+            case FromBuild(name):
+                start = place.scope[name]
+                node = start.node
+                steps |= dict.fromkeys(start.steps)
+            case FromMerge(builds):
+                merged = [place.scope[build.name] for build in builds]
+                for one in merged:
+                    steps |= dict.fromkeys(one.steps)
+                node = self._merge([one.node for one in merged], spec.base)
+                steps[node.step] = None
+            case name:
+                node = self._base(name, spec.base_at, place.source)
+                steps[node.step] = None
         for op in spec.ops:
             key: object = op
             if isinstance(op, ast.Copy):
@@ -179,6 +187,16 @@ class Planner:
             context = _Context(config.env, config.user, config.workdir or "/")
             self._bases[name] = _Node(self._add(base, printer.format_base(name)), context)
         return self._bases[name]
+
+    def _merge(self, nodes: Sequence[_Node], base: FromMerge) -> _Node:
+        """Where the union of several results is the root, in the context of the first."""
+        first, inputs = nodes[0], tuple(dict.fromkeys(node.step for node in nodes))
+        if len(inputs) == 1:
+            return first
+        key = step.Merge(inputs), first.context
+        if key not in self._merges:
+            self._merges[key] = _Node(self._add(key[0], printer.format_base(base)), first.context)
+        return self._merges[key]
 
     def _follow(self, place: _Place, node: _Node, op: Op) -> _Node:
         here = node.context
@@ -228,10 +246,12 @@ class Planner:
         return id
 
 
-def _named(spec: Spec) -> Iterator[str]:
+def named(spec: Spec) -> Iterator[str]:
     """The builds that a spec names, its own nested ones too."""
     for build in spec.builds:
-        yield from _named(build.spec)
+        yield from named(build.spec)
+    if isinstance(spec.base, FromMerge):
+        yield from (build.name for build in spec.base.builds)
     for source in (spec.base, *(op.source for op in spec.ops if isinstance(op, ast.Copy))):
         if isinstance(source, FromBuild):
             yield source.name

@@ -142,7 +142,14 @@ class Copy:
     owner: User
 
 
-Action = Base | Run | Copy
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The union of what several steps left; no two of them changed the same path from what they have in common."""
+
+    inputs: tuple[StepId, ...]
+
+
+Action = Base | Run | Copy | Merge
 
 
 TRIES = 3
@@ -191,6 +198,8 @@ def kind(action: Action) -> str:
             return "run"
         case Copy():
             return "copy"
+        case Merge():
+            return "merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,3 +227,5 @@ class Step:
                 return (root, other)
             case Copy(input=root):
                 return (root,)
+            case Merge(inputs=inputs):
+                return inputs

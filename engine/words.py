@@ -7,10 +7,13 @@ import re
 WIDTH = 120
 """Characters of an op in a line that tells of something else too."""
 
-# What stands between a run's head and its command: fields of up to three levels. A quoted text may hold anything.
+# What stands between a run's head and its command: fields of up to four levels. A quoted text may hold anything.
 _TEXT = r'[^()"]|"(?:[^"\\]|\\.)*"'
-_INNER = rf"\((?:{_TEXT}|\((?:{_TEXT})*\))*\)"
+_INMOST = rf"\((?:{_TEXT}|\((?:{_TEXT})*\))*\)"
+_INNER = rf"\((?:{_TEXT}|{_INMOST})*\)"
 _FIELDS = re.compile(rf"\(run ((?:\((?!shell )(?:{_TEXT}|{_INNER})*\) ?)*)(?=\(shell )")
+_TITLE = re.compile(r'\(run .*?\(shell "(# (?:[^"\\]|\\[^n])+)(?:\\n|")', re.DOTALL)
+"""A comment at the start of a command."""
 _UNITS = ((86400.0 * 2, 86400.0, "days"), (5400.0, 3600.0, "h"), (90.0, 60.0, "min"))
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -43,8 +46,11 @@ def _digits(number: float) -> str:
 
 
 def brief(op: str, width: int = WIDTH) -> str:
-    """An op as a line for people has it: of a run the command, and a sign where it says more; long ones are cut."""
-    if (found := _FIELDS.match(op)) and found[1]:
+    """An op as a line for people has it: of a run the command, and a sign where it says more; long ones are cut. A
+    command that begins with a comment is called by that."""
+    if title := _TITLE.match(op):
+        op = f"(run {title[1]})"
+    elif (found := _FIELDS.match(op)) and found[1]:
         op = f"(run … {op[found.end(1) :]}"
     return op if len(op) <= width else f"{op[: width - 1]}…"
 

@@ -87,6 +87,14 @@ class FromBuild:
 
 
 @dataclass(frozen=True, slots=True)
+class FromMerge:
+    """`(from (merge NAME NAME…))`, of a workflow: the union of the results of builds in scope, as a base."""
+
+    builds: tuple[FromBuild, ...]
+    at: At = field(default=NOWHERE, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """`(copy (from …)? (src P…) (dst P) (exclude BASENAME…)?)`: files into the root, owned by the current user."""
 
@@ -154,7 +162,7 @@ class Spec:
     """`((build NAME spec)* (from BASE) op*)`: one job, or one nested build. Only in a workflow is a base a build."""
 
     builds: tuple[Build, ...]
-    base: str | FromBuild
+    base: str | FromBuild | FromMerge
     ops: tuple[Op, ...]
     base_at: At = field(default=NOWHERE, compare=False, repr=False)
     """Where BASE stands: a base that cannot be had is reported there."""

@@ -18,6 +18,7 @@ from grammar.ast import (
     Env,
     FromBuild,
     FromContext,
+    FromMerge,
     Include,
     Item,
     Job,
@@ -64,8 +65,8 @@ class Builder:
         count = 0
         while isinstance(parts[count], Build):
             count += 1
-        base: Token | FromBuild = parts[count]
-        named = base if isinstance(base, FromBuild) else base.value
+        base: Token | FromBuild | FromMerge = parts[count]
+        named = base if isinstance(base, (FromBuild, FromMerge)) else base.value
         ops: list[Op] = []
         for part in parts[count + 1 :]:
             if isinstance(part, Row):
@@ -83,6 +84,10 @@ class Builder:
 
     def base_build(self, parts: list[Token]) -> FromBuild:
         return FromBuild(parts[2].value, parts[2].at)
+
+    def base_merge(self, parts: list[Token]) -> FromMerge:
+        builds = [FromBuild(name.value, name.at) for name in parts[2:]]
+        return FromMerge(tuple(builds), parts[1].at)
 
     def comment(self, parts: list[Token]) -> Op:
         return Comment(parts[1].value, parts[0].at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from grammar.ast import Copy, FromBuild, Spec
+from grammar.ast import Copy, FromBuild, FromMerge, Spec
 from grammar.place import PlacedError, did_you_mean, shown
 
 MAX_DEPTH = 100
@@ -19,8 +19,8 @@ SHOWN = 10
 def check(spec: Spec, around: Set[str] = frozenset()) -> None:
     """Raise a PlacedError at the first build that is named but unknown, or that nests too deep.
 
-    A base or a copy may name the builds of its own spec, of the specs around it those that stand before, and those of
-    `around`, a workflow's. A later build hides an earlier one of the same name.
+    A base, a merge or a copy may name the builds of its own spec, of the specs around it those that stand before, and
+    those of `around`, a workflow's. A later build hides an earlier one of the same name.
     """
     _check(spec, around, set(), 0)
 
@@ -49,9 +49,16 @@ def _check(spec: Spec, around: Set[str], scope: set[str], depth: int) -> None:
         _check(build.spec, around, scope, depth + 1)
         scope.add(build.name)
     sources = (op.source for op in spec.ops if isinstance(op, Copy))
-    for source in (spec.base, *sources):
+    bases = spec.base.builds if isinstance(spec.base, FromMerge) else (spec.base,)
+    for source in (*bases, *sources):
         if isinstance(source, FromBuild) and source.name not in scope and source.name not in around:
             raise _unknown(source, scope | around)
+    if isinstance(spec.base, FromMerge):
+        seen: set[str] = set()
+        for merged in spec.base.builds:
+            if merged.name in seen:
+                raise PlacedError(merged.at, f"a merge names {shown(merged.name)} twice")
+            seen.add(merged.name)
 
 
 def _unknown(source: FromBuild, scope: Set[str]) -> PlacedError:

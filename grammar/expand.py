@@ -22,6 +22,7 @@ from grammar.ast import (
     Env,
     FromBuild,
     FromContext,
+    FromMerge,
     Include,
     Job,
     Matrix,
@@ -231,8 +232,7 @@ class _Template:
             Build(filler.text(build.name, build.at), template.filled(filler), build.at)
             for build, template in zip(spec.builds, self._builds, strict=True)
         )
-        base = filler.build(spec.base) if isinstance(spec.base, FromBuild) else filler.text(spec.base, spec.base_at)
-        return Spec(builds, base, tuple(ops), spec.base_at)
+        return Spec(builds, filler.base(spec.base, spec.base_at), tuple(ops), spec.base_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +271,15 @@ class _Filler:
 
     def build(self, source: FromBuild) -> FromBuild:
         return FromBuild(self.text(source.name, source.at), source.at)
+
+    def base(self, base: str | FromBuild | FromMerge, at: At) -> str | FromBuild | FromMerge:
+        match base:
+            case str():
+                return self.text(base, at)
+            case FromBuild():
+                return self.build(base)
+            case FromMerge(builds):
+                return FromMerge(tuple(map(self.build, builds)), base.at)
 
     def op(self, op: Op) -> Op:
         at = op.at

@@ -30,6 +30,7 @@ _USAGE = {
     "copy": "(copy (src PATH…) (dst PATH))",
     "copy from": "(from context) or (from (build NAME))",
     "from build": "(build NAME)",
+    "from merge": "(merge NAME NAME…)",
     "src": "(src PATH…)",
     "dst": "(dst PATH)",
     "exclude": "(exclude NAME…)",
@@ -171,7 +172,7 @@ def _bad_value(token: Token, names: list[str], expected: Set[str]) -> tuple[str,
         case "RPAR" if names[-1] == "spec":
             return "(from BASE) is missing", hint
         case "RPAR":
-            values, fields = {"ID": "its ID"}, {"build": "its spec"}
+            values, fields = {"ID": "its ID", "merge": "a second build"}, {"build": "its spec"}
             what = values.get(names[-1], "a value") if "ATOM" in expected else fields.get(names[-1], "a field")
             return f"{label} lacks {what}", hint
         case "EXCLUDE" if names[-1] == "AXIS":

@@ -23,6 +23,7 @@ from grammar.ast import (
     Env,
     FromBuild,
     FromContext,
+    FromMerge,
     Include,
     Item,
     Job,
@@ -64,9 +65,15 @@ def quoted(text: str) -> str:
     return '"' + "".join(map(_escape, text)) + '"'
 
 
-def format_base(base: str | FromBuild) -> str:
+def format_base(base: str | FromBuild | FromMerge) -> str:
     """`(from BASE)`, on one line."""
-    return _form("from", format_atom(base) if isinstance(base, str) else _form("build", format_atom(base.name)))
+    match base:
+        case str():
+            return _form("from", format_atom(base))
+        case FromBuild(name):
+            return _form("from", _form("build", format_atom(name)))
+        case FromMerge(builds):
+            return _form("from", _form("merge", *(format_atom(build.name) for build in builds)))
 
 
 def format_op(op: Op) -> str:

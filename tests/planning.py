@@ -92,12 +92,14 @@ OPS = ["(run (shell a))", "(run (shell b))", "(run (shell c))", "(env K v)", "(w
 
 @st.composite
 def specs(draw: st.DrawFn, *, copies: bool, depth: int = 2, scope: tuple[str, ...] = ()) -> str:
-    """A spec of few ops, so that the same come together often, with builds in it, and, if wanted, copies from them."""
+    """A spec of few ops, so that the same come together often, with builds in it, unions of them and, if wanted, copies
+    from them."""
     builds = ""
     for name in "xy"[: draw(st.integers(0, 2)) if depth else 0]:
         builds += f"(build {name} {draw(specs(copies=copies, depth=depth - 1, scope=scope))}) "
         scope = (*scope, name)
-    base = draw(st.sampled_from(["one", "two", *[f"(build {name})" for name in scope]]))
+    merges = [f"(merge {one} {other})" for one in scope for other in scope if one != other]
+    base = draw(st.sampled_from(["one", "two", *[f"(build {name})" for name in scope], *merges]))
     ops = [*OPS, *[f"(copy (from (build {name})) (src f) (dst d))" for name in scope if copies]]
     return f"({builds}(from {base}) {' '.join(draw(st.lists(st.sampled_from(ops), max_size=5)))})"
 

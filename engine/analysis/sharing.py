@@ -20,7 +20,7 @@ from engine.analysis.jobs import Jobs, Orders
 from engine.analysis.orders import trie
 from engine.dag import Dag
 from engine.digest import fields
-from engine.step import Action, Copy, FromStep, StepId, kind
+from engine.step import Action, Copy, FromStep, Merge, StepId, kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +120,22 @@ class Sharing:
             bases.append(base)
 
     def _does(self, action: Action, chains: dict[int, int], keys: dict[object, int]) -> object:
-        """What a step's id is made of besides what it starts from. A build that is copied from stands for all that it
-        does, in whatever order."""
-        held: object = None
+        """What a step's id is made of besides what it starts from. A build that is copied from, or merged with that,
+        stands for all that it does, in whatever order."""
+        builds: Sequence[StepId] = ()
         match action:
             case Copy(source=FromStep(step=build)):
-                number = self._dag.numbers[build]
-                if number not in chains:
-                    chain = frozenset(self._items[before] for before in self._before(number))
-                    chains[number] = keys.setdefault(chain, len(keys))
-                held = chains[number]
-        made = [value for name, value in fields(action) if name not in ("input", "from")]
+                builds = (build,)
+            case Merge(inputs=(_, *builds)):
+                pass
+        held = []
+        for build in builds:
+            number = self._dag.numbers[build]
+            if number not in chains:
+                chain = frozenset(self._items[before] for before in self._before(number))
+                chains[number] = keys.setdefault(chain, len(keys))
+            held.append(chains[number])
+        made = [value for name, value in fields(action) if name not in ("input", "inputs", "from")]
         return json.dumps([kind(action), held, made])
 
     def _before(self, number: int) -> Iterator[int]:

@@ -16,8 +16,6 @@ from engine.outcome import Cause
 from engine.step import Policy
 from system.errors import InputError, OutOfSpace, RegistryError, StepwoodError, StoreError
 
-TRANSIENT: frozenset[Cause] = frozenset(("network", "store", "sandbox"))
-"""What may pass by itself when a command ran into it."""
 TAIL = 1 << 20
 """Bytes at the end of a log in which a cause is looked for."""
 LINE = 4096

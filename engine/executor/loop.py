@@ -21,7 +21,6 @@ from engine import digest
 from engine.dag import Dag
 from engine.estimate import drift, estimate
 from engine.events import Attached, BatchEnded, Ended, Output, Reporter, Retried, RootCause, Started
-from engine.executor.causes import TRANSIENT
 from engine.executor.elsewhere import Elsewhere, follow
 from engine.executor.jobs import Jobs
 from engine.executor.ledger import Ledger
@@ -32,7 +31,7 @@ from engine.failures import known_failures
 from engine.index import Index
 from engine.logbook import Logbook
 from engine.logtext import open_log
-from engine.outcome import Built, Cached, Cancelled, Failed, Name, Outcome
+from engine.outcome import MACHINE, Built, Cached, Cancelled, Failed, Name, Outcome
 from engine.prospect import Prospect
 from engine.records import Attempt, Prediction, Totals
 from engine.scheduler import Scheduler
@@ -350,7 +349,7 @@ class Loop:
         causes = {failed.cause for failed in self._failures.values()}
         if "input" in causes:
             return InputError.exit_code
-        if causes & TRANSIENT or not written:
+        if causes & MACHINE or not written:
             return MachineError.exit_code
         return 1 if causes else 0
 

@@ -17,9 +17,9 @@ from engine.executor import causes, copy
 from engine.executor.causes import OomKills
 from engine.executor.logs import CHUNK, Log
 from engine.executor.watch import Overrun, watch
-from engine.outcome import Built, Failed
+from engine.outcome import MACHINE, Built, Failed
 from engine.records import Attempt, to_meta
-from engine.step import Base, Copy, FromStep, Ids, Policy, Run, Step, User
+from engine.step import Base, Copy, FromStep, Ids, Merge, Policy, Run, Step, User
 from sandboxes.sandbox import Command, Sandbox
 from stores.store import Draft, Store
 from system import launch
@@ -30,6 +30,7 @@ from system.launch import Call, Data, Launch, Mount, Root
 _LOG = logging.getLogger(__name__)
 """What only `--debug` shows: where an error came from."""
 
+NO_MERGE = "a merge cannot be built yet: merging comes next"
 Fetch = Callable[[Base, Root, Path, Helper, int], None]
 """Fill an empty root with a pinned base: base, root, a scratch folder, the helper, where its output goes."""
 
@@ -102,7 +103,7 @@ class Worker:
         network = isinstance(step.action, Run) and "host" in step.action.network
         out_of_memory = status == causes.KILLED and self.oom.rose()  # another's failure must not use the count up
         cause = causes.of_exit(status, end, network=network, out_of_memory=out_of_memory)
-        return Failed(status, cause, seconds, transient=asked or cause in causes.TRANSIENT)
+        return Failed(status, cause, seconds, transient=asked or cause in MACHINE)
 
     def _fill(self, step: Step, draft: Draft, log: Log) -> tuple[launch.Exit, Overrun | None]:
         match step.action:
@@ -117,6 +118,8 @@ class Worker:
                     copy.copy(action, draft.root, view, owner, self.helper, output)
             case Run() as run:
                 return self._run(run, draft, log, step.policy)
+            case Merge():
+                raise InputError(NO_MERGE, hint="`plan` and `dedup` know what it would come to")
         return launch.Exit(0, 0, 0.0), None
 
     def _run(self, run: Run, draft: Draft, log: Log, policy: Policy) -> tuple[launch.Exit, Overrun | None]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from engine.dag import Dag
-from engine.executor.loop import Loop, Options
-from engine.step import Policy, Run
+from engine.events import Event, Reporter
+from engine.executor.loop import Loop, Options, Summary
+from engine.executor.worker import NO_MERGE
+from engine.plan import Job
+from engine.step import Merge, Policy, Run
 from grammar.builder import exit_status, pattern
 from stepwood import wire
 from stepwood.commands import options
+from stepwood.commands.options import F
 from stepwood.config import settings
 from stepwood.console import Json, Plain, Terminal, on_terminal, say
 from stepwood.jobs import jobs
@@ -25,28 +30,59 @@ from system.errors import InputError
 from system.machine import free_memory
 
 
+def running(command: F) -> F:
+    """How a run goes about it; `run` takes these."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One event a line on standard output."),
+        click.option("--secret", "secrets", multiple=True, metavar="ID=FILE", help="The value of a secret."),
+        click.option(
+            "--keep-failed", is_flag=True, help="Set the tree of a failed step aside in the store's failed/ folder."
+        ),
+        click.option("--silence", metavar="DUR", help="How long a run may print nothing where it says nothing else."),
+        click.option(
+            "--timeout", metavar="DUR", help="How long a run may take where it says nothing else: 90s, 30m, 2h."
+        ),
+        click.option(
+            "--retry", multiple=True, metavar="EXIT|PATTERN",
+            help="Try a command again that fails with this status, or prints this.",
+        ),
+        options.failures,
+        click.option("--keep-going/--fail-fast", default=True, help="Whether other jobs go on after a failure."),
+        click.option("-q", "--quiet", is_flag=True, help="Do not show the logs of cached steps."),
+        click.option(
+            "-j", "workers", type=click.IntRange(1), default=None, help="Steps at once; default the number of cores."
+        ),
+        click.option("--sandbox", metavar="NAME", help="namespaces (default), oci or oci:crun."),
+        options.world,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @click.command()
 @options.files
 @options.choice
-@options.world
-@click.option("--sandbox", metavar="NAME", help="namespaces (default), oci or oci:crun.")
-@click.option("-j", "workers", type=click.IntRange(1), default=None, help="Steps at once; default the number of cores.")
-@click.option("-q", "--quiet", is_flag=True, help="Do not show the logs of cached steps.")
-@click.option("--keep-going/--fail-fast", default=True, help="Whether other jobs go on after a failure.")
-@options.failures
-@click.option(
-    "--retry",
-    multiple=True,
-    metavar="EXIT|PATTERN",
-    help="Try a command again that fails with this status, or prints this.",
-)
-@click.option("--timeout", metavar="DUR", help="How long a run may take where it says nothing else: 90s, 30m, 2h.")
-@click.option("--silence", metavar="DUR", help="How long a run may print nothing where it says nothing else.")
-@click.option("--keep-failed", is_flag=True, help="Set the tree of a failed step aside in the store's failed/ folder.")
-@click.option("--secret", "secrets", multiple=True, metavar="ID=FILE", help="The value of a secret.")
-@click.option("--json", "as_json", is_flag=True, help="One event a line on standard output.")
-def build(
-    files: tuple[str, ...],
+@running
+def build(files: tuple[str, ...], **shared: Any) -> int:
+    """Run the jobs of specs: each distinct step once, steps that do not need each other side by side."""
+    asked = jobs(files, options.chosen(shared))
+    return run(asked.jobs, asked.workflow, **shared).summary.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A run that is over: the jobs' plans as one DAG, and where its store is."""
+
+    dag: Dag
+    summary: Summary
+    store: Path
+
+
+def run(
+    asked: Sequence[Job],
+    workflow: bool,
+    listener: Reporter = lambda _: None,
+    *,
     workers: int | None,
     quiet: bool,
     keep_going: bool,
@@ -58,17 +94,22 @@ def build(
     as_json: bool,
     config: Path | None,
     **shared: Any,
-) -> int:
-    """Run the jobs of specs: each distinct step once, steps that do not need each other side by side."""
-    asked = jobs(files, options.chosen(shared))
-    known_for = options.known_for(shared, asked.workflow)
+) -> Ran:
+    """Run jobs. `listener` is told of everything besides whoever shows it; `workflow`: failures are remembered as for
+    one."""
+    known_for = options.known_for(shared, workflow)
     policy = _policy(retry, timeout, silence)
     chosen = settings(config, shared)
     values = _secrets(secrets)
     with wire.workshop(chosen, values, keep_failed=keep_failed) as shop:
-        dag = planned(asked.jobs, chosen, shop.index, policy)
+        dag = planned(asked, chosen, shop.index, policy)
         _all_given(dag, values)
         reporter = Json(dag) if as_json else Terminal(dag, quiet=quiet) if on_terminal() else Plain(dag, quiet=quiet)
+
+        def report(event: Event) -> None:
+            listener(event)
+            reporter(event)
+
         going = Options(
             workers=workers or os.cpu_count() or 1,
             fail_fast=not keep_going,
@@ -78,12 +119,12 @@ def build(
             command=shlex.join(["stepwood", *sys.argv[1:]]),
         )
         try:
-            ended = Loop(dag, shop.worker, shop.index, reporter, going).run()
+            ended = Loop(dag, shop.worker, shop.index, report, going).run()
         finally:
             reporter.close()
         for problem in ended.problems:
             say(problem)
-        return ended.exit_code
+        return Ran(dag, ended, shop.worker.store.folder)
 
 
 def _policy(retry: tuple[str, ...], timeout: str | None, silence: str | None) -> Policy:
@@ -111,8 +152,10 @@ def _secrets(pairs: tuple[str, ...]) -> dict[str, bytes]:
 
 
 def _all_given(dag: Dag, values: Mapping[str, bytes]) -> None:
-    """A secret that is missing is said before anything runs."""
+    """A secret that is missing, and what cannot be built yet, is said before anything runs."""
     for step in dag:
+        if isinstance(step.action, Merge):
+            raise InputError(NO_MERGE, hint="`plan` and `dedup` know what it would come to")
         if isinstance(step.action, Run):
             for secret in step.action.secrets:
                 if secret.name not in values:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from engine import render
 from engine.estimate import NOTHING, drift, estimate
 from engine.failures import known_failures
 from engine.forest import LINES
+from engine.plan import Job
 from engine.prospect import Prospect
 from stepwood import wire
 from stepwood.commands import options
+from stepwood.commands.options import F
 from stepwood.config import settings
 from stepwood.console import fitting, put
 from stepwood.jobs import jobs
@@ -28,22 +30,48 @@ from system.machine import free_memory
 FORMATS = ("text", "json", "dot", "mermaid")
 
 
+def shown(command: F) -> F:
+    """How a plan is shown; `show` takes these."""
+    for option in (
+        options.failures,
+        click.option(
+            "--what-if", is_flag=True,
+            help="Predict for this machine as it is, and for each -j on one with memory enough.",
+        ),
+        click.option(
+            "-j", "workers", type=click.IntRange(1), multiple=True, help="Steps at once that times are predicted for."
+        ),
+        options.output,
+        click.option("--format", "form", default="text", metavar="|".join(FORMATS), help="How to show the plan."),
+        options.world,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @click.command()
 @options.files
 @options.choice
-@options.world
-@click.option("--format", "form", default="text", metavar="|".join(FORMATS), help="How to show the plan.")
-@options.output
+@shown
 @click.option("--all", "whole", is_flag=True, help=f"In text, every step, however many; default about {LINES} lines.")
-@click.option(
-    "-j", "workers", type=click.IntRange(1), multiple=True, help="Steps at once that times are predicted for."
-)
-@click.option(
-    "--what-if", is_flag=True, help="Predict for this machine as it is, and for each -j on one with memory enough."
-)
-@options.failures
-def plan(
-    files: tuple[str, ...],
+def plan(files: tuple[str, ...], **shared: Any) -> None:
+    """Show what a build would run, what is cached, what it would cost."""
+    check(**shared)
+    asked = jobs(files, options.chosen(shared))
+    show(asked.jobs, asked.workflow, **shared)
+
+
+def check(form: str, what_if: bool, workers: tuple[int, ...], **_: Any) -> None:
+    """What is wrong with the options is said before anything is read."""
+    options.known_format(form, FORMATS)
+    if what_if and not workers:
+        raise InputError("--what-if takes a -j for each machine to think of", hint="for instance --what-if -j 64")
+
+
+def show(
+    asked: Sequence[Job],
+    workflow: bool,
+    *,
     form: str,
     output: Path | None,
     whole: bool,
@@ -52,15 +80,11 @@ def plan(
     config: Path | None,
     **shared: Any,
 ) -> None:
-    """Show what a build would run, what is cached, what it would cost."""
-    options.known_format(form, FORMATS)
-    if what_if and not workers:
-        raise InputError("--what-if takes a -j for each machine to think of", hint="for instance --what-if -j 64")
-    asked = jobs(files, options.chosen(shared))
-    known_for = options.known_for(shared, asked.workflow)
+    """Plan jobs in the world as it is now, and show it; `workflow`: failures are remembered as for one."""
+    known_for = options.known_for(shared, workflow)
     chosen = settings(config, shared)
     with wire.looking(chosen) as (store, index):
-        dag = planned(asked.jobs, chosen, index)
+        dag = planned(asked, chosen, index)
         present = store.ids()
         failed = set() if index is None else set(known_failures(index, dag.ids, known_for, time.time()))
         estimates = NOTHING if index is None else estimate(index, dag)
@@ -71,8 +95,8 @@ def plan(
     machines = dict.fromkeys(workers, None if what_if else free)
     if what_if or not workers:
         machines = {cores: free} | machines | {cores: free}  # first, and as it is
-    shown = render.Plan(prospect, states, prospect.forecast(states, machines, drift=off))
-    put(_lines(shown, form, None if whole else LINES, fitting(output)), output)
+    made = render.Plan(prospect, states, prospect.forecast(states, machines, drift=off))
+    put(_lines(made, form, None if whole else LINES, fitting(output)), output)
 
 
 def _lines(shown: render.Plan, form: str, limit: int | None, fit: render.Fit) -> Iterable[str]:

@@ -14,20 +14,23 @@ from engine.analysis.orders import distinct, trie
 from engine.analysis.sharing import NearMiss, Sharing
 from engine.analysis.strategies import STRATEGIES, evaluate
 from engine.dag import Dag
-from engine.step import Copy, FromStep, StepId
+from engine.step import Copy, FromStep, Merge, StepId
 from tests.analysis.posets import valid
 from tests.planning import DAGS, PLAIN, dag, jobs, path, step, workflow
 
 
 def does(dag: Dag, id: StepId) -> object:
-    """What a step does, read from what its id is made of: all but where it starts. A build that is copied from is what
-    was done in it, however often, in whatever order."""
+    """What a step does, read from what its id is made of: all but where it starts. A build that is copied from, or
+    merged with that, is what was done in it, however often, in whatever order."""
     action = dag[id].action
-    fields = [repr(field) for field in digest.fields(action) if field[0] not in ("input", "from")]
-    held = None
+    fields = [repr(field) for field in digest.fields(action) if field[0] not in ("input", "inputs", "from")]
+    builds: tuple[StepId, ...] = ()
     if isinstance(action, Copy) and isinstance(action.source, FromStep):
-        held = frozenset(Counter(does(dag, before) for before in chain(dag, action.source.step)).items())
-    return dag[id].kind, tuple(fields), held
+        builds = (action.source.step,)
+    if isinstance(action, Merge):
+        builds = action.inputs[1:]
+    held = [frozenset(Counter(does(dag, before) for before in chain(dag, build)).items()) for build in builds]
+    return dag[id].kind, tuple(fields), tuple(held)
 
 
 def chain(dag: Dag, id: StepId) -> list[StepId]:
@@ -306,7 +309,7 @@ def test_the_rows_of_a_near_miss_are_alike(it: Dag) -> None:
             assert len({it[id].op for id in row}) == 1
         assert sum(count for _, count in miss.apart) == places
         assert [count for _, count in miss.apart] == sorted((count for _, count in miss.apart), reverse=True)
-        alike = len({does(it, id) for id in miss.rows[0]}) == 1
+        alike = all(len({does(it, id) for id in row}) == 1 for row in miss.rows)
         assert (miss.differs == []) == alike
         assert not miss.movable or (alike and len({chain(it, id)[0] for id in miss.rows[0]}) == 1)
 

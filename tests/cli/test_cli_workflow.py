@@ -162,3 +162,19 @@ def test_fmt_writes_workflows(texts: Desk) -> None:
 def test_a_workflow_has_no_dockerfile(texts: Desk) -> None:
     texts.write("w.workflow", "(workflow (job x ((from y))))")
     assert "w.workflow:1:1: this is a workflow" in texts.run("dockerfile", "w.workflow").stderr
+
+
+def test_merges_are_planned_and_not_built_yet(desk: Desk) -> None:
+    desk.write(
+        "m.workflow",
+        """(workflow (build a ((from bb) (shell /bin/sh -c) (run (shell "echo a >/a"))))
+          (build b ((from bb) (shell /bin/sh -c) (run (shell "echo b >/b"))))
+          (job j ((from (merge a b)) (run (shell "cat /a /b")))))""",
+    )
+    plan = desk.plan("m.workflow")
+    assert [step["kind"] for step in plan["steps"]] == ["base", "run", "run", "merge", "run"]
+    assert [len(step["inputs"]) for step in plan["steps"]] == [0, 1, 1, 2, 1]
+    done = desk.run("build", "m.workflow")
+    assert done.returncode == 2
+    assert done.stderr.startswith("a merge cannot be built yet: merging comes next")
+    assert desk.states("m.workflow") == ["run"] * 5, "nothing of it ran"

@@ -18,6 +18,7 @@ from engine.step import (
     FromStep,
     Ids,
     Manifest,
+    Merge,
     Named,
     Run,
     SecretMount,
@@ -41,6 +42,7 @@ RUN = Run(
 MANIFEST = Manifest("/home/me", "digest", (Entry("file", "file", False, "00"),), (0,))
 COPY = Copy(A, FromContext(MANIFEST), ("file", "other"), "/dst/", (".git", "_build"), Ids(1000, 1000))
 FROM_STEP = replace(COPY, source=FromStep(B))
+MERGE = Merge((A, B))
 
 
 @pytest.mark.parametrize(
@@ -50,8 +52,9 @@ FROM_STEP = replace(COPY, source=FromStep(B))
         (RUN, "4596501dc46d5612063b6356853fbd7db308300a49db7e824866143e9e3d6ad9"),
         (COPY, "db5b2cdf8111580ea2b2aba4f70960f31d480e403544ae49c50b6332e397b047"),
         (FROM_STEP, "42a5a717113d27b8da0307789bf6363c4a037dfc268c8bb8e5845f80601e0510"),
+        (MERGE, "4da1f5a7454c0fb1a35a86ae52dab8f3e4d95aa60cc36a11f1db7d1a6c70c04e"),
     ],
-    ids=["base", "run", "copy", "copy-from-build"],
+    ids=["base", "run", "copy", "copy-from-build", "merge"],
 )
 def test_ids_stay_the_same_from_version_to_version(action: Action, id: str) -> None:
     """A change here makes everybody build everything anew: it needs a new `VERSION` and a line in the changelog."""
@@ -86,6 +89,8 @@ CHANGES: list[tuple[str, Action, Action]] = [
     ("exclude", COPY, replace(COPY, exclude=(".git",))),
     ("owner", COPY, replace(COPY, owner=Named("opam"))),
     ("from", FROM_STEP, replace(FROM_STEP, source=FromStep(A))),
+    ("inputs", MERGE, Merge((B, A))),
+    ("inputs", MERGE, Merge((A, "c" * 64))),
 ]
 
 
@@ -97,7 +102,7 @@ def test_every_field_is_in_the_id_and_the_explanation_names_it(name: str, before
 
 
 def test_all_ids_of_the_table_differ() -> None:
-    actions = [BASE, RUN, COPY, FROM_STEP, *(after for _, _, after in CHANGES)]
+    actions = [BASE, RUN, COPY, FROM_STEP, MERGE, *(after for _, _, after in CHANGES)]
     assert len({digest.step_id(action) for action in actions}) == len(actions)
 
 
@@ -142,14 +147,23 @@ def test_an_id_is_64_hexadecimal_digits() -> None:
         assert int(digest.step_id(action), 16)
 
 
-@pytest.mark.parametrize(("action", "kind"), [(BASE, "base"), (RUN, "run"), (COPY, "copy"), (FROM_STEP, "copy")])
+@pytest.mark.parametrize(
+    ("action", "kind"), [(BASE, "base"), (RUN, "run"), (COPY, "copy"), (FROM_STEP, "copy"), (MERGE, "merge")]
+)
 def test_kinds_agree(action: Action, kind: str) -> None:
     assert digest.kind(action) == Step(A, "op", action).kind == kind
 
 
 @pytest.mark.parametrize(
     ("action", "inputs"),
-    [(BASE, ()), (RUN, (A,)), (COPY, (A,)), (FROM_STEP, (A, B)), (replace(FROM_STEP, source=FromStep(A)), (A,))],
+    [
+        (BASE, ()),
+        (RUN, (A,)),
+        (COPY, (A,)),
+        (FROM_STEP, (A, B)),
+        (replace(FROM_STEP, source=FromStep(A)), (A,)),
+        (MERGE, (A, B)),
+    ],
 )
 def test_inputs_are_the_root_first_and_each_once(action: Action, inputs: tuple[str, ...]) -> None:
     assert Step("x", "op", action).inputs == inputs

@@ -14,6 +14,7 @@ import pytest
 
 from engine.executor import causes
 from engine.executor.causes import OomKills, asks_again, of_exit
+from engine.outcome import MACHINE
 from engine.step import Policy
 from tests.cli.desk import Desk, of, sh
 
@@ -67,7 +68,7 @@ def test_what_the_user_wants_tried_again() -> None:
 def test_every_table_of_the_file_is_a_cause_that_a_command_can_have() -> None:
     tables = tomllib.loads(Path(causes.__file__).with_name("causes.toml").read_text())
     assert list(tables) == ["memory", "store", "sandbox", "network"]
-    assert {"network", "store", "sandbox"} == causes.TRANSIENT
+    assert {"network", "store", "sandbox"} == MACHINE
 
 
 @contextlib.contextmanager

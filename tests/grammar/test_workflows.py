@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grammar import data
-from grammar.ast import FromBuild, Job, Retry, Run, Shell, Spec, UserIds, Workflow
+from grammar.ast import FromBuild, FromMerge, Job, Retry, Run, Shell, Spec, UserIds, Workflow
 from grammar.expand import Jobs, expand
 from grammar.parser import parse, parse_any
 from grammar.printer import format_atom as atom
@@ -168,6 +168,17 @@ def test_a_build_may_start_from_a_build_and_have_a_matrix() -> None:
     assert found.jobs[0].body.spec.base == FromBuild("two-2")
 
 
+def test_a_base_may_be_the_union_of_builds() -> None:
+    text = """(workflow (build x-1 ((from x))) (build unused ((from x))) (build merge ((from x)))
+      (job j-%{n} (matrix (n 1)) ((build in ((from y))) (from (merge x-%{n} merge in)) (run (shell merge)))))"""
+    found = jobs(text)
+    (job,) = found.jobs
+    assert job.body.spec.base == FromMerge((FromBuild("x-1"), FromBuild("merge"), FromBuild("in")))
+    printed = format_spec(parse_any(Source("t.workflow", text)))
+    assert "(from (merge x-%{n} merge in))" in printed
+    assert parse_any(Source("t.workflow", printed)) == parse_any(Source("t.workflow", text))
+
+
 def test_nested_builds_hide_those_of_the_workflow() -> None:
     text = "(workflow (build b ((from x))) (job j ((build b ((from (build b)))) (from (build b)))))"
     assert only(text).builds[0].spec.base == FromBuild("b")
@@ -233,6 +244,25 @@ def test_who_has_no_values_sees_the_names() -> None:
             'unknown build "a-2"',
             "no build stands before this",
         ),
+        (
+            "(workflow (build a ((from x))) (job j ((from (merge a b)))))",
+            "1:55",
+            'unknown build "b"',
+            'known here: "a"',
+        ),
+        (
+            "(workflow (param n a) (build a ((from x))) (job j ((from (merge a %{n})))))",
+            "1:67",
+            'a merge names "a" twice',
+            None,
+        ),
+        (
+            "(workflow (build a ((from x))) (job j ((from (merge a)))))",
+            "1:54",
+            "merge lacks a second build",
+            "write (merge",
+        ),
+        ("((from (merge a b)))", "1:8", "from takes text here, not a list", "write (from BASE)"),
         ("(workflow (param p))", "1:12", 'parameter "p" has no value', "set it: --set p=VALUE"),
         ("(workflow (param p 1) (param p 2))", "1:24", 'parameter "p" stands twice', None),
         ("(workflow (param p/q 1))", "1:12", '"p/q" cannot be the name of a parameter', "names are letters"),
