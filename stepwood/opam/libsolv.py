@@ -6,7 +6,7 @@ what a package needs as a name of our own that just those versions provide that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import solv
 
@@ -18,9 +18,9 @@ from stepwood.opam.universe import LAST_RESORT, Clause, Id, Universe
 class Libsolv:
     """See `Solver`. Making one takes seconds, a solution less than a millisecond."""
 
-    def __init__(self, universe: Universe, compiler: Id) -> None:
-        """Raises KeyError where the compiler cannot be had."""
-        self._universe = universe
+    def __init__(self, universe: Universe, compiler: Id, *, oldest: bool = False) -> None:
+        """`oldest`: prefer older versions. Raises KeyError where the compiler cannot be had."""
+        self._universe, self._oldest = universe, oldest
         self._lost = losses(universe, compiler)
         if compiler in self._lost:
             raise KeyError(compiler)
@@ -34,18 +34,24 @@ class Libsolv:
         self._fill(id for id in universe.ids() if id not in self._lost)
         self._pool.createwhatprovides()
         self._required = self._install(compiler)
-        avoided = [one.id for id, one in self._solvables.items() if universe[id].flags() & LAST_RESORT]
+        avoided = [id for id in self._solvables if universe[id].flags() & LAST_RESORT]
         # In one job: libsolv takes each as worse than the one before.
-        kind = solv.Job.SOLVER_DISFAVOR | solv.Job.SOLVER_SOLVABLE_ONE_OF
-        self._avoided = [self._pool.Job(kind, self._pool.towhatprovides(avoided))] if avoided else []
+        self._avoided = [self._one_of(solv.Job.SOLVER_DISFAVOR, avoided)] if avoided else []
 
-    def solve(self, root: Id) -> Solution | Unsatisfiable:
-        if root in self._lost:
-            return Unsatisfiable([*why(root, self._lost, REASONS)])
-        if root not in self._solvables:
-            return Unsatisfiable([f"{'.'.join(root)} is not available"])
+    def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Solution | Unsatisfiable:
+        for id in (root, *besides):
+            if id in self._lost:
+                return Unsatisfiable([*why(id, self._lost, REASONS)])
+            if id not in self._solvables:
+                return Unsatisfiable([f"{'.'.join(id)} is not available"])
+        wanted = [self._required, *map(self._install, (root, *besides))]
+        for told, clause in self._universe.tests(root) if tests else ():
+            kept = clause & self._solvables.keys()
+            if not kept:
+                return Unsatisfiable([f"{'.'.join(root)} with its tests needs {told}", *self._missing(clause)])
+            wanted.append(self._one_of(solv.Job.SOLVER_INSTALL, kept))
         solver = self._pool.Solver()
-        problems = solver.solve([*self._avoided, self._required, self._install(root)])
+        problems = solver.solve([*self._avoided, *wanted])
         if problems:
             return Unsatisfiable([self._explained(problem) for problem in problems])
         return Solution(tuple(sorted(self._ids[one.id] for one in solver.transaction().newsolvables())))
@@ -53,7 +59,7 @@ class Libsolv:
     # --- the pool
 
     def _fill(self, kept: Iterable[Id]) -> None:
-        ranks = _ranks(self._universe)
+        ranks = _ranks(self._universe, -1 if self._oldest else 1)
         for id in kept:
             solvable = self._repo.add_solvable()
             solvable.name, solvable.evr, solvable.arch = id[0], str(ranks[id]), "noarch"
@@ -82,7 +88,15 @@ class Libsolv:
     def _install(self, id: Id) -> object:
         return self._pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE, self._solvables[id].id)
 
+    def _one_of(self, kind: int, ids: Iterable[Id]) -> object:
+        numbers = sorted(self._solvables[id].id for id in ids)
+        return self._pool.Job(kind | solv.Job.SOLVER_SOLVABLE_ONE_OF, self._pool.towhatprovides(numbers))
+
     # --- reasons
+
+    def _missing(self, clause: Clause) -> list[str]:
+        """Why none of these can be had."""
+        return [line for id in sorted(clause & self._lost.keys())[-1:] for line in why(id, self._lost, REASONS - 1)]
 
     def _explained(self, problem: object) -> str:
         rules = [rule.info() for rule in problem.findallproblemrules()]  # type: ignore[attr-defined]
@@ -103,10 +117,10 @@ REASONS = 8
 """Lines of a chain of reasons."""
 
 
-def _ranks(universe: Universe) -> dict[Id, int]:
-    """The place of each version among those of its name."""
+def _ranks(universe: Universe, step: int) -> dict[Id, int]:
+    """The place of each version among those of its name; with a `step` of -1 the oldest has the highest."""
     return {
         (name, version): rank
         for name, versions in universe.packages.items()
-        for rank, version in enumerate(versions, 1)
+        for rank, version in enumerate([*versions][::step], 1)
     }

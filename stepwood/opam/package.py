@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from grammar.opam.ast import Field, File, Ident, Section, Value
+from grammar.opam.ast import Field, File, Ident, Option, Section, Value
 from stepwood.opam.filters import Constant, Variables, holds
 from stepwood.opam.formulas import Atom, Formula, atoms, reduced
 
@@ -55,7 +55,7 @@ class Package:
 
     def classes(self) -> tuple[str, ...]:
         """Its conflict classes: no two packages of one class are there together."""
-        return tuple(str(name) for name in _list(self.fields.get("conflict-class", ())))
+        return tuple(str(name) for name in listed(self.fields.get("conflict-class", ())))
 
     def available(self, around: Variables) -> bool:
         """Whether it can be had on a platform; not where something that decides it is not known."""
@@ -64,12 +64,26 @@ class Package:
             return all(holds(one, self.variables(around)) for one in condition)
         return holds(condition, self.variables(around))
 
+    def depexts(self, around: Variables) -> frozenset[str]:
+        """The system packages that it needs on a platform."""
+        found: set[str] = set()
+        for one in listed(self.fields.get("depexts", ())):
+            names, conditions = (one.value, one.conditions) if isinstance(one, Option) else (one, ())
+            if all(holds(condition, self.variables(around)) for condition in conditions):
+                found |= {name for name in listed(names) if isinstance(name, str)}
+        return frozenset(found)
+
+    def accepts_failures(self) -> frozenset[str]:
+        """The platforms, as `debian-12`, on which its maintainers know that it does not build."""
+        return frozenset(name for name in listed(self.fields.get("x-ci-accept-failures", ())) if isinstance(name, str))
+
     def flags(self) -> frozenset[str]:
         """`avoid-version`, `deprecated`, `compiler`, `conf`, `plugin`, … as its file has them."""
-        return frozenset(one.name for one in _list(self.fields.get("flags", ())) if isinstance(one, Ident))
+        return frozenset(one.name for one in listed(self.fields.get("flags", ())) if isinstance(one, Ident))
 
 
-def _list(value: Value) -> tuple[Value, ...]:
+def listed(value: Value) -> tuple[Value, ...]:
+    """The members of a list; what is none is alone."""
     return value if isinstance(value, tuple) else (value,)
 
 

@@ -1,47 +1,79 @@
-"""Solving for many roots, and the document that says what came of it."""
+"""Solving for many roots and compilers, and the document that says what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from stepwood.opam.solver import Solution, Solver, Unsatisfiable
+from stepwood.opam.solver import Solution, Solver
 from stepwood.opam.universe import Id, Universe
 from system.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A root, and what a solver says of it."""
+class Job:
+    """A root with all that is installed for it.
+
+    packages  the root among them, sorted
+    deps      for each, the places in `packages` of what it is built after
+    tests     the places of what the root's tests need besides; None where they are not to run
+    """
 
     root: Id
-    found: Solution | Unsatisfiable
+    compiler: Id
+    packages: tuple[Id, ...]
+    deps: tuple[tuple[int, ...], ...]
+    tests: tuple[int, ...] | None = None
+
+    def besides(self) -> list[int]:
+        """The places of what the root is not built after: `post` dependencies, and what only tests need."""
+        needed = {self.packages.index(self.root)}
+        todo = list(needed)
+        for at in todo:
+            fresh = set(self.deps[at]) - needed
+            needed |= fresh
+            todo += fresh
+        return [at for at in range(len(self.deps)) if at not in needed]
 
 
-def roots(universe: Universe, names: Sequence[str]) -> list[Id]:
-    """The package versions that `NAME`s (the newest that may be taken) and `NAME.VERSION`s stand for, each once.
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A root that cannot be had with a compiler, and why."""
 
-    Raises InputError for what does not exist, or cannot be had here.
+    root: Id
+    compiler: Id
+    reason: str
+
+
+Answer = Job | Refused
+
+
+def roots(universes: Sequence[Universe], names: Sequence[str]) -> list[Id]:
+    """The package versions that `NAME`s (the newest that may be taken) and `NAME.VERSION`s stand for, each once, by
+    the first of the universes that has them.
+
+    Raises InputError for what does not exist, or cannot be had in any.
     """
-    return list(dict.fromkeys(_root(universe, name) for name in names))
+    return list(dict.fromkeys(_root(universes, name) for name in names))
 
 
-def _root(universe: Universe, text: str) -> Id:
+def _root(universes: Sequence[Universe], text: str) -> Id:
     name, dot, version = text.partition(".")
-    versions = universe.packages.get(name)
-    if versions is None:
-        raise InputError(f'no package is called "{name}"', hint=did_you_mean(name, universe.packages))
+    known = dict.fromkeys(one for universe in universes for one in universe.packages)
+    if name not in known:
+        raise InputError(f'no package is called "{name}"', hint=did_you_mean(name, known))
+    versions = list(dict.fromkeys(one for universe in universes for one in universe.packages.get(name, {})))
     if dot:
         if version not in versions:
             raise InputError(
                 f"{name} has no version {version} that is available here",
-                hint=did_you_mean(version, versions, f"there are {', '.join([*versions][-5:])}"),
+                hint=did_you_mean(version, versions, f"there are {', '.join(versions[-5:])}"),
             )
         return name, version
-    newest = universe.newest(name)
+    newest = next((found for universe in universes if (found := universe.newest(name)) is not None), None)
     if newest is None:
         raise InputError(
-            f"all versions of {name} are to be avoided", hint=f"name one: {name}.{[*versions][-1]}, for instance"
+            f"all versions of {name} are to be avoided", hint=f"name one: {name}.{versions[-1]}, for instance"
         )
     return newest
 
@@ -51,42 +83,118 @@ def everything(universe: Universe) -> list[Id]:
     return [id for name in sorted(universe.packages) if (id := universe.newest(name)) is not None]
 
 
-def solved(solver: Solver, wanted: Iterable[Id]) -> Iterator[Answer]:
-    """An answer a root, as each is asked for."""
-    return (Answer(root, solver.solve(root)) for root in wanted)
+def solved(
+    universe: Universe,
+    solver: Solver,
+    compiler: Id,
+    wanted: Iterable[Id],
+    *,
+    tests: bool = False,
+    besides: Sequence[Id] = (),
+) -> Iterator[Answer]:
+    """An answer a root, as each is asked for. With `tests`, what those of the root need is there too."""
+    for root in wanted:
+        found = solver.solve(root, tests, besides)
+        if isinstance(found, Solution):
+            yield _job(universe, root, compiler, found, tests)
+        else:
+            yield Refused(root, compiler, "; ".join(found.reasons))
+
+
+def _job(universe: Universe, root: Id, compiler: Id, found: Solution, tests: bool) -> Job:
+    place = {name: at for at, (name, _) in enumerate(found.packages)}
+    chosen = dict(found.packages)
+    deps = tuple(tuple(sorted(place[name] for name in universe.built_after(id, chosen))) for id in found.packages)
+    tested = None
+    if tests:
+        own = deps[place[root[0]]]
+        tested = tuple(sorted({place[name] for name in universe.tested_after(root, chosen)}.difference(own)))
+    return Job(root, compiler, found.packages, deps, tested)
 
 
 def document(
-    universe: Universe, compiler: Id, repositories: Sequence[str], answers: Sequence[Answer]
+    variables: Mapping[str, object], repositories: Sequence[str], answers: Sequence[Answer]
 ) -> dict[str, object]:
     """What docs/reference/cli.md describes: solutions with their build edges, and reasons where there is none."""
+    compilers = list(dict.fromkeys(_text(one.compiler) for one in answers))
+    refused = {name(one, len(compilers) > 1): one.reason for one in answers if isinstance(one, Refused)}
     return {
         "version": 1,
         "repositories": list(repositories),
-        "compiler": ".".join(compiler),
-        "env": dict(universe.variables),
-        "jobs": [_job(universe, one.root, one.found) for one in answers if isinstance(one.found, Solution)],
-        "unsatisfiable": [".".join(one.root) for one in answers if isinstance(one.found, Unsatisfiable)],
-        "reasons": {
-            ".".join(one.root): "; ".join(one.found.reasons) for one in answers if isinstance(one.found, Unsatisfiable)
-        },
+        "compiler": ",".join(compilers),
+        "env": dict(variables),
+        "jobs": [_written(one) for one in answers if isinstance(one, Job)],
+        "unsatisfiable": list(refused),
+        "reasons": refused,
     }
 
 
-def _job(universe: Universe, root: Id, found: Solution) -> dict[str, object]:
-    place = {name: at for at, (name, _) in enumerate(found.packages)}
-    chosen = dict(found.packages)
-    deps = [sorted(place[name] for name in universe.built_after(id, chosen)) for id in found.packages]
-    needed = {place[root[0]]}
-    todo = list(needed)
-    for at in todo:
-        fresh = set(deps[at]) - needed
-        needed |= fresh
-        todo += fresh
-    return {
-        "root": root[0],
-        "version": root[1],
-        "packages": [".".join(id) for id in found.packages],
-        "deps": deps,
-        "post_only": [at for at in range(len(deps)) if at not in needed],
+def name(answer: Answer, several: bool) -> str:
+    """What a job is called: `NAME.VERSION`, and with several compilers `NAME.VERSION@COMPILER`."""
+    return f"{_text(answer.root)}@{short(answer.compiler)}" if several else _text(answer.root)
+
+
+BASE = "ocaml-base-compiler"
+"""The package that a compiler is of where only its version is said."""
+
+
+def compiler(text: str) -> Id:
+    """`5.3.0` or `ocaml-variants.5.3.0+options` as a package version."""
+    name, _, version = text.partition(".")
+    return (name, version) if version and not name[:1].isdigit() else (BASE, text)
+
+
+def short(compiler: Id) -> str:
+    """A compiler as it is asked for."""
+    return compiler[1] if compiler[0] == BASE else _text(compiler)
+
+
+def _text(id: Id) -> str:
+    return ".".join(id)
+
+
+def _written(job: Job) -> dict[str, object]:
+    found: dict[str, object] = {
+        "root": job.root[0],
+        "version": job.root[1],
+        "compiler": _text(job.compiler),
+        "packages": [*map(_text, job.packages)],
+        "deps": [*map(list, job.deps)],
+        "post_only": job.besides(),
     }
+    return found if job.tests is None else found | {"tests": list(job.tests)}
+
+
+def read(document: Mapping[str, object]) -> list[Answer]:
+    """The answers of such a document. Raises ValueError, KeyError or TypeError for what is none."""
+    compilers = str(document["compiler"]).split(",")
+    answers: list[Answer] = []
+    jobs, reasons = document["jobs"], document.get("reasons", {})
+    if not isinstance(jobs, list) or not isinstance(reasons, dict):
+        raise ValueError("no list of jobs")
+    for job in jobs:
+        tests = job.get("tests")
+        packages = tuple(map(_id, job["packages"]))
+        deps = tuple(tuple(map(int, row)) for row in job["deps"])
+        made = Job(
+            (job["root"], job["version"]),
+            _id(job.get("compiler", compilers[0])),
+            packages,
+            deps,
+            None if tests is None else tuple(map(int, tests)),
+        )
+        if made.root not in packages:
+            raise ValueError(f"{_text(made.root)} is not among its own packages")
+        answers.append(made)
+    for lost in document.get("unsatisfiable", ()):  # type: ignore[attr-defined]
+        root, _, asked = str(lost).partition("@")
+        chosen = compiler(asked) if asked else _id(compilers[0])
+        answers.append(Refused(_id(root), chosen, str(reasons.get(lost, "no solution"))))
+    return answers
+
+
+def _id(text: str) -> Id:
+    name, dot, version = text.partition(".")
+    if not dot:
+        raise ValueError(f"{text} is no NAME.VERSION")
+    return name, version

@@ -27,8 +27,9 @@ class Solver(Protocol):
     """Solves for one universe and compiler. The same question has the same answer, whatever was asked before.
 
     A solution has one version of each name, all that its members need, nothing that one of them excludes, no two
-    members of a conflict class, and the compiler. It prefers newer versions, and takes what is to be avoided only
-    where no exchange of one version would do.
+    members of a conflict class, the compiler and `besides`; with `tests` also what the tests of the root need. It
+    prefers newer versions (or older ones: see who makes it), and takes what is to be avoided only where no exchange of
+    one version would do.
     """
 
-    def solve(self, root: Id) -> Solution | Unsatisfiable: ...
+    def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Solution | Unsatisfiable: ...

@@ -315,11 +315,26 @@ class _Blobs:
         return data
 
 
-def _revision(text: str, repository: str, revision: str) -> Source:
-    found = process.run(_git_argv(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", revision))
+def changed(repository: str, old: str, new: str) -> set[tuple[str, str]]:
+    """The package versions, as name and version, of which a git repository has something else in two revisions: their
+    opam files, or what is beside them."""
+    trees = [_tree(f"{repository}:{revision}", repository, revision) for revision in (old, new)]
+    argv = _git_argv(repository, "diff-tree", "-r", "-z", "--name-only", *trees, "--", "packages/")
+    paths = map(os.fsdecode, _told(f"{repository}:{old}..{new}", process.run(argv)).split(b"\0"))
+    return {(match[3], match[4]) for path in paths if (match := _FILE.fullmatch(path))}
+
+
+def _tree(text: str, repository: str, revision: str) -> str:
+    """The id of a revision's tree."""
+    what = f"{revision}^{{tree}}" if ":" not in revision else revision
+    found = process.run(_git_argv(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", what))
     if found.status == 1:
         raise InputError(f'{text}: git knows no revision "{revision}" in {repository}')
-    tree = _told(text, found).decode().strip()
+    return _told(text, found).decode().strip()
+
+
+def _revision(text: str, repository: str, revision: str) -> Source:
+    tree = _tree(text, repository, revision)
     lines = _told(text, process.run(_git_argv(repository, "ls-tree", "-r", "-z", tree, "packages/"))).split(b"\0")
     if lines == [b""]:
         raise _no_packages(text)

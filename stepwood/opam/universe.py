@@ -42,6 +42,12 @@ class Universe:
     def __getitem__(self, id: Id) -> Package:
         return self.packages[id[0]][id[1]]
 
+    def __contains__(self, id: object) -> bool:
+        match id:
+            case (str(name), str(version)):
+                return version in self.packages.get(name, {})
+        return False
+
     def ids(self) -> Iterable[Id]:
         return ((name, version) for name, versions in self.packages.items() for version in versions)
 
@@ -69,6 +75,11 @@ class Universe:
             known = self._needs[id] = [(told(one), self._clause(one)) for one in wanted]
         return known
 
+    def tests(self, id: Id) -> list[tuple[str, Clause]]:
+        """What a version and its tests need."""
+        wanted = _conjunctive(self[id].depends({**self.variables, "with-test": True}))
+        return [(told(one), self._clause(one)) for one in wanted]
+
     def excludes(self, id: Id) -> list[tuple[str, Clause]]:
         """What may not be there with a version."""
         others = (atom for atom in self[id].conflicts(self.variables) if atom.name != id[0])
@@ -80,6 +91,10 @@ class Universe:
         if atoms is None:
             atoms = self._edges[id] = ordering(self[id], self.variables)
         return present(atoms, id[0], chosen)
+
+    def tested_after(self, id: Id, chosen: Mapping[str, str]) -> set[str]:
+        """The names of those packages of a solution that one with its tests is built after."""
+        return present(ordering(self[id], {**self.variables, "with-test": True}), id[0], chosen)
 
     def _clause(self, alternatives: Sequence[Atom]) -> Clause:
         return frozenset().union(*map(self.allowed, alternatives))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
+ENDINGS = ("*.py", "*.lark", "*.spec", "*.toml")
 SETTINGS = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 PACKAGES: list[str] = SETTINGS["tool"]["setuptools"]["packages"]
 TOP = ("grammar", "system", "engine", "stores", "sandboxes", "stepwood")
@@ -19,7 +20,7 @@ TOP = ("grammar", "system", "engine", "stores", "sandboxes", "stepwood")
 
 def sources() -> set[str]:
     """What of the project's folders belongs into a wheel."""
-    found = {path for top in TOP for ending in ("*.py", "*.lark", "*.toml") for path in (PROJECT / top).rglob(ending)}
+    found = {path for top in TOP for ending in ENDINGS for path in (PROJECT / top).rglob(ending)}
     return {str(path.relative_to(PROJECT)) for path in found}
 
 
