@@ -17,10 +17,14 @@ from grammar.source import Source
 Known = dict[str, Value]
 """Values by how they are written."""
 
+DEEPEST = 100
+"""How deep values, and sections, may nest: five times what a real file does, and short of Python's recursion limit for
+all that walks a value."""
 _OPERANDS = frozenset(["IDENT", "STRING", "TRIPLE", "INT", "RPAR", "RSQB", "RBRACE"])
 """Tokens that a value can end with. Only where one does, a name begins the next item."""
 _CLOSER = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 _CLOSED = frozenset(_CLOSER.values())
+_SIGNS = frozenset(["BANG", "QMARK"])
 _SHOWN = {"COLON": '":"', "LBRACE": '"{"', "RBRACE": '"}"', "RSQB": '"]"', "RPAR": '")"', "$END": "the end"}
 
 
@@ -39,12 +43,15 @@ class Reader:
 
     def _parse(self, text: str, bare: list[Bare]) -> File:
         feed = lalr.state(_parser(), "opam").feed_token
-        at, count = 0, len(bare)
+        at, count, sections = 0, len(bare), 0
         try:
             while at < count:
                 token = whole(text, bare[at])
                 feed(token)
                 at += 1
+                sections += (token.type == "LBRACE") - (token.type == "RBRACE")
+                if sections > DEEPEST:
+                    raise PlacedError(place(text, token.start), f"sections nest more than {DEEPEST} deep")
                 if token.type == "COLON":
                     end = _value_end(bare, at)
                     if end > at:
@@ -59,6 +66,8 @@ class Reader:
         written = text[bare[start][1] : bare[end - 1][2]]
         found = self._known.get(written)
         if found is None:
+            if (deep := _too_deep(bare, start, end)) is not None:
+                raise PlacedError(place(text, deep), f"values nest more than {DEEPEST} deep")
             feed = lalr.state(_parser(), "value").feed_token
             try:
                 for one in bare[start:end]:
@@ -89,6 +98,29 @@ def _value_end(bare: list[Bare], start: int) -> int:
             return at
         before = kind
     return len(bare)
+
+
+def _too_deep(bare: list[Bare], start: int, end: int) -> int | None:
+    """Where a value nests too deep: brackets, the signs before a value and the conditions behind it count alike."""
+    outer: list[int] = []
+    """For each open bracket, the signs and conditions of what it is a part of."""
+    depth, own, before = 0, 0, ""
+    for kind, offset, _ in bare[start:end]:
+        if kind in _CLOSED:
+            own = outer.pop() if outer else 0
+            depth -= own + (kind != "RBRACE")
+        else:
+            if before not in _SIGNS and kind != "LBRACE":
+                own = 0  # another value begins
+            if kind in _SIGNS or kind == "LBRACE":
+                own += 1
+            if depth + own > DEEPEST:
+                return offset
+            if kind in _CLOSER:
+                outer.append(own)
+                depth, own = depth + own + (kind != "LBRACE"), 0
+        before = kind
+    return None
 
 
 @cache

@@ -33,7 +33,8 @@ from grammar.opam.ast import (
     Update,
     Value,
 )
-from grammar.opam.parser import Reader
+from grammar.opam.parser import DEEPEST, Reader
+from grammar.opam.printer import printed
 from system.errors import SpecError
 from tests.counts import EXAMPLES, FULL
 
@@ -333,31 +334,48 @@ def test_shown() -> None:
     assert str(caught.value) == 't.opam:2:13: unexpected "]"\n\tx: [ "é" & ] # \n\t           ^\nexpected a value'
 
 
-def test_deep() -> None:
-    """Neither brackets nor chains of operators are bound by Python's recursion limit."""
-    found, depth = value("[" * 5000 + "]" * 5000), 1
-    while found:
-        assert isinstance(found, tuple)
-        (found,), depth = found, depth + 1
-    assert depth == 5000
+def test_a_chain_is_not_bound_by_pythons_recursion_limit() -> None:
     for op, kind in [("&", Both), ("|", Either)]:
         found = value(f" {op} ".join(f'"{number}"' for number in range(20_000)))
         for number in range(19_999, 0, -1):
             assert isinstance(found, kind) and found.right == str(number)
             found = found.left
         assert found == "0"
-    found = value("!" * 5000 + "a" + "{}" * 5000)
-    for _ in range(5000):
-        assert isinstance(found, Prefixed)
-        found = found.value
-    for _ in range(5000):
-        assert isinstance(found, Option)
-        found = found.value
-    assert found == A
-    assert len(parse("s {" * 5000 + "}" * 5000)) == 1
     assert value("a " + "(*" * 5000 + "*)" * 5000) == A
-    with pytest.raises(SpecError, match="unexpected the end of the file"):
-        parse("x: " + "[" * 5000)
+
+
+DEEP = [("[", "]"), ("(", ")"), ("!", ""), ("?", ""), ("!(", ")"), ("a {", "}"), ("[!a {", "}]")]
+
+
+@pytest.mark.parametrize(("before", "after"), DEEP)
+def test_what_nests_too_deep_is_refused_at_its_place(before: str, after: str) -> None:
+    """Whatever walks a value may recurse: it is printed, compared and hashed."""
+    each = len(re.sub(r"[^!?([{]", "", before))
+    for levels in (DEEPEST // each, DEEPEST // each // 2):
+        found = value(before * levels + "a" + after * levels)
+        assert found == value(before * levels + "a " + after * levels)
+        assert hash(found) == hash(found) and repr(found) and printed(found)
+    with pytest.raises(SpecError, match=r"t.opam:1:\d+: values nest more than 100 deep") as caught:
+        value(before * (DEEPEST // each + 2) + "a" + after * (DEEPEST // each + 2))
+    place = int(str(caught.value).split(":")[2]) - len("b: 1 x: ")
+    assert abs(place - (DEEPEST // each) * len(before)) <= len(before) + 2
+
+
+def test_conditions_behind_one_another_nest_too() -> None:
+    value("a" + "{}" * DEEPEST)
+    with pytest.raises(SpecError, match="values nest more than 100 deep"):
+        value("a" + "{}" * (DEEPEST + 1))
+
+
+def test_values_side_by_side_do_not_nest() -> None:
+    value(f"[{'[!a {b}] (c) ' * 5000}]")
+    value(" & ".join(["!(a) {b}"] * 5000))
+
+
+def test_sections_that_nest_too_deep_are_refused() -> None:
+    assert len(parse("s {" * DEEPEST + "}" * DEEPEST)) == 1
+    with pytest.raises(SpecError, match=r"t.opam:1:303: sections nest more than 100 deep"):
+        parse("s {" * 5000 + "}" * 5000)
 
 
 def test_what_is_written_alike_is_one_object() -> None:
