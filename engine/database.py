@@ -1,6 +1,6 @@
 """A database in SQLite: opening, migrating, transactions, and errors in the user's words.
 
-It is the one door of sqlite-utils; its users are `engine.index` and `engine.logbook`.
+It is the one door of sqlite-utils; its users are `engine.index`, `engine.logbook` and `stepwood.opam.memory`.
 """
 
 from __future__ import annotations

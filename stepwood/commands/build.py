@@ -21,7 +21,6 @@ from engine.step import Merge, Policy, Run
 from grammar.builder import exit_status, pattern
 from stepwood import wire
 from stepwood.commands import options
-from stepwood.commands.options import F
 from stepwood.config import settings
 from stepwood.console import Json, Plain, Terminal, on_terminal, say
 from stepwood.jobs import jobs
@@ -30,39 +29,10 @@ from system.errors import InputError
 from system.machine import free_memory
 
 
-def running(command: F) -> F:
-    """How a run goes about it; `run` takes these."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="One event a line on standard output."),
-        click.option("--secret", "secrets", multiple=True, metavar="ID=FILE", help="The value of a secret."),
-        click.option(
-            "--keep-failed", is_flag=True, help="Set the tree of a failed step aside in the store's failed/ folder."
-        ),
-        click.option("--silence", metavar="DUR", help="How long a run may print nothing where it says nothing else."),
-        click.option(
-            "--timeout", metavar="DUR", help="How long a run may take where it says nothing else: 90s, 30m, 2h."
-        ),
-        click.option(
-            "--retry", multiple=True, metavar="EXIT|PATTERN",
-            help="Try a command again that fails with this status, or prints this.",
-        ),
-        options.failures,
-        click.option("--keep-going/--fail-fast", default=True, help="Whether other jobs go on after a failure."),
-        click.option("-q", "--quiet", is_flag=True, help="Do not show the logs of cached steps."),
-        click.option(
-            "-j", "workers", type=click.IntRange(1), default=None, help="Steps at once; default the number of cores."
-        ),
-        click.option("--sandbox", metavar="NAME", help="namespaces (default), oci or oci:crun."),
-        options.world,
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 @click.command()
 @options.files
 @options.choice
-@running
+@options.running
 def build(files: tuple[str, ...], **shared: Any) -> int:
     """Run the jobs of specs: each distinct step once, steps that do not need each other side by side."""
     asked = jobs(files, options.chosen(shared))

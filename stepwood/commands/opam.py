@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,20 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from engine.analysis.bound import independent
-from engine.analysis.jobs import Jobs
-from engine.analysis.report import row, strategies, table
-from engine.analysis.solutions import read
-from engine.analysis.strategies import LARGE, STRATEGIES, Result, auto, evaluate, feasible
+from engine.analysis.strategies import LARGE, STRATEGIES, auto, evaluate, feasible
 from engine.forest import LINES
 from engine.step import SHORT
 from engine.words import counted, printable
-from stepwood.commands import build, options, plan
+from stepwood.commands import options
 from stepwood.commands.options import F
 from stepwood.console import put, say
 from system.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
+    from engine.analysis.jobs import Jobs
+    from engine.analysis.strategies import Result
     from engine.events import Ended, Event
     from engine.plan import Job
     from grammar.source import Body
@@ -153,13 +152,13 @@ def _found(
 ) -> Found:
     """Read and solve, or take what is solved already."""
     from stepwood.opam import asked
+    from stepwood.opam.memory import remembered
     from stepwood.opam.solutions import compiler
-    from stepwood.opam.sources import ProcessMemory
 
     known = () if not compilers else tuple(dict.fromkeys(map(compiler, compilers.split(","))))
     wanted = asked.Asked(repositories=repositories, compilers=known, changed=changed, **more)
-    memory = ProcessMemory()
-    found = asked.solve(wanted, memory) if solutions is None else asked.recall(wanted, _answers(solutions), memory)
+    with closing(remembered()) as memory:
+        found = asked.solve(wanted, memory) if solutions is None else asked.recall(wanted, _answers(solutions), memory)
     for problem in found.problems:
         say(f"{problem}\n(left out)")
     return found
@@ -176,6 +175,8 @@ def _answers(path: Path) -> list[Any]:
 @options.document
 def _dedup(form: str, output: Path | None, **wanted: Any) -> None:
     """Show how few installations the jobs of a set need in each order, each package with the same before it once."""
+    from engine.analysis.solutions import read
+
     options.known_format(form)
     if wanted["solutions"] is not None and not wanted["repositories"]:
         others = [name for name in ("packages", "every", "revdeps", "changed", "compilers") if wanted[name]]
@@ -215,6 +216,9 @@ def _read(path: Path, reader: Callable[[dict[str, Any]], T]) -> T:
 
 
 def _document(jobs: Jobs, results: Sequence[Result]) -> dict[str, object]:
+    from engine.analysis.bound import independent
+    from engine.analysis.report import strategies
+
     stands = results[0]
     return {
         "version": 1,
@@ -229,6 +233,9 @@ def _document(jobs: Jobs, results: Sequence[Result]) -> dict[str, object]:
 
 def _text(jobs: Jobs, results: Iterator[Result]) -> Iterator[str]:
     """Lines as they are known: a search takes half a minute."""
+    from engine.analysis.bound import independent
+    from engine.analysis.report import row, table
+
     yield f"{counted(len(jobs.jobs), 'job')}, {counted(jobs.total, 'installation')}"
     yield next(table([]))
     yield from map(row, results)
@@ -311,10 +318,12 @@ def _tell(refused: Sequence[Refused]) -> None:
 
 @opam.command("plan")
 @_laid_out
-@plan.shown
+@options.shown
 @click.option("--whole", is_flag=True, help=f"In text, every step, however many; default about {LINES} lines.")
 def _plan(**shared: Any) -> None:
     """Show what building the jobs would run, what is cached, what it would cost."""
+    from stepwood.commands import plan
+
     plan.check(**shared)
     made = _jobs(**{name: shared.pop(name) for name in WANTED})
     _tell(made.refused)
@@ -326,12 +335,13 @@ def _plan(**shared: Any) -> None:
 
 @opam.command("build")
 @_laid_out
-@build.running
+@options.running
 @click.option(
     "--results", "into", type=click.Path(path_type=Path), metavar="FILE", help="Write the results to a file too."
 )
 def _build(into: Path | None, as_json: bool, **shared: Any) -> int:
     """Build packages, each distinct step once; then the results, a row a package and a column a compiler."""
+    from stepwood.commands import build
     from stepwood.opam import results
 
     wanted = {name: shared.pop(name) for name in WANTED}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 7 * 86400.0
 """Seconds for which a failure is known where nothing else is said."""
+FORMATS = ("text", "json", "dot", "mermaid")
+"""Of plans."""
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -137,3 +139,51 @@ def given(shared: dict[str, Any]) -> dict[str, str]:
 def chosen(shared: dict[str, Any]) -> Choice:
     """Takes --set and --only out of a command's options."""
     return Choice(given(shared), shared.pop("only"))
+
+
+def running(command: F) -> F:
+    """How a run goes about it; `stepwood.commands.build.run` takes these."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One event a line on standard output."),
+        click.option("--secret", "secrets", multiple=True, metavar="ID=FILE", help="The value of a secret."),
+        click.option(
+            "--keep-failed", is_flag=True, help="Set the tree of a failed step aside in the store's failed/ folder."
+        ),
+        click.option("--silence", metavar="DUR", help="How long a run may print nothing where it says nothing else."),
+        click.option(
+            "--timeout", metavar="DUR", help="How long a run may take where it says nothing else: 90s, 30m, 2h."
+        ),
+        click.option(
+            "--retry", multiple=True, metavar="EXIT|PATTERN",
+            help="Try a command again that fails with this status, or prints this.",
+        ),
+        failures,
+        click.option("--keep-going/--fail-fast", default=True, help="Whether other jobs go on after a failure."),
+        click.option("-q", "--quiet", is_flag=True, help="Do not show the logs of cached steps."),
+        click.option(
+            "-j", "workers", type=click.IntRange(1), default=None, help="Steps at once; default the number of cores."
+        ),
+        click.option("--sandbox", metavar="NAME", help="namespaces (default), oci or oci:crun."),
+        world,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def shown(command: F) -> F:
+    """How a plan is shown; `stepwood.commands.plan.show` takes these."""
+    for option in (
+        failures,
+        click.option(
+            "--what-if", is_flag=True,
+            help="Predict for this machine as it is, and for each -j on one with memory enough.",
+        ),
+        click.option(
+            "-j", "workers", type=click.IntRange(1), multiple=True, help="Steps at once that times are predicted for."
+        ),
+        output,
+        click.option("--format", "form", default="text", metavar="|".join(FORMATS), help="How to show the plan."),
+        world,
+    ):  # fmt: skip
+        command = option(command)
+    return command

@@ -19,7 +19,6 @@ from engine.plan import Job
 from engine.prospect import Prospect
 from stepwood import wire
 from stepwood.commands import options
-from stepwood.commands.options import F
 from stepwood.config import settings
 from stepwood.console import fitting, put
 from stepwood.jobs import jobs
@@ -27,32 +26,11 @@ from stepwood.world import planned
 from system.errors import InputError
 from system.machine import free_memory
 
-FORMATS = ("text", "json", "dot", "mermaid")
-
-
-def shown(command: F) -> F:
-    """How a plan is shown; `show` takes these."""
-    for option in (
-        options.failures,
-        click.option(
-            "--what-if", is_flag=True,
-            help="Predict for this machine as it is, and for each -j on one with memory enough.",
-        ),
-        click.option(
-            "-j", "workers", type=click.IntRange(1), multiple=True, help="Steps at once that times are predicted for."
-        ),
-        options.output,
-        click.option("--format", "form", default="text", metavar="|".join(FORMATS), help="How to show the plan."),
-        options.world,
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
 
 @click.command()
 @options.files
 @options.choice
-@shown
+@options.shown
 @click.option("--all", "whole", is_flag=True, help=f"In text, every step, however many; default about {LINES} lines.")
 def plan(files: tuple[str, ...], **shared: Any) -> None:
     """Show what a build would run, what is cached, what it would cost."""
@@ -63,7 +41,7 @@ def plan(files: tuple[str, ...], **shared: Any) -> None:
 
 def check(form: str, what_if: bool, workers: tuple[int, ...], **_: Any) -> None:
     """What is wrong with the options is said before anything is read."""
-    options.known_format(form, FORMATS)
+    options.known_format(form, options.FORMATS)
     if what_if and not workers:
         raise InputError("--what-if takes a -j for each machine to think of", hint="for instance --what-if -j 64")
 

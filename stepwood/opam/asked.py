@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stepwood.opam import reading, solutions
-from stepwood.opam.filters import Constant, Variables
+from stepwood.opam.entries import Entry, Source
+from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import Atom, atoms
+from stepwood.opam.git import changed
 from stepwood.opam.libsolv import Libsolv
+from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
 from stepwood.opam.platform import variables
+from stepwood.opam.reading import Read
 from stepwood.opam.solutions import Answer, Job, Refused
-from stepwood.opam.sources import Entry, Memory, Source, changed, open_source
+from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id, Universe
 from system.errors import InputError, SpecError, did_you_mean
 
@@ -87,10 +91,11 @@ def solve(asked: Asked, memory: Memory) -> Found:
     if asked.changed is not None:
         repositories, fresh = _changed(asked)
     around = variables(asked.os)
+    systems = {system: _with_system(around, system) for system in map(_system, asked.compilers)}
     sources = [open_source(repository, memory) for repository in repositories]
-    read = reading.read(sources)
-    universes = {system: _universe(read.packages, around, system) for system in map(_system, asked.compilers)}
-    wanted, besides = _roots(asked, [*universes.values()], fresh)
+    read = reading.read(sources, memory, _names(asked, fresh), _variants(asked, systems.values()))
+    universes = {system: Universe.of(read.packages, known) for system, known in systems.items()}
+    wanted, besides = _roots(asked, [*universes.values()], fresh, read.names)
     answers: list[Answer] = []
     for compiler in asked.compilers:
         universe = universes[_system(compiler)]
@@ -99,16 +104,25 @@ def solve(asked: Asked, memory: Memory) -> Found:
         answers += solutions.solved(universe, solver, compiler, there, tests=asked.tests, besides=besides)
         absent = [root for root in wanted if root not in universe]
         answers += [Refused(root, compiler, f"{'.'.join(root)} is not available there") for root in absent]
+    return _found(asked, answers, around, read)
+
+
+def _names(asked: Asked, fresh: Iterable[Id]) -> set[str] | None:
+    """The names that what is asked for begins with; None where every package counts."""
+    if asked.every or asked.revdeps:
+        return None
+    roots = {text.partition(".")[0] for text in asked.packages} | {name for name, _ in fresh}
+    return roots | {name for name, _ in asked.compilers}
+
+
+def _variants(asked: Asked, systems: Iterable[Variables]) -> list[Variables]:
+    """What may hold where something is solved."""
+    return [{**one, "with-test": test} for one in systems for test in {False, asked.tests}]
+
+
+def _found(asked: Asked, answers: Sequence[Answer], around: Variables, read: Read) -> Found:
     packages = {(package.name, package.version): package for package in read.packages}
-    return Found(asked, answers, around, packages, read.problems, _origins(sources))
-
-
-def _origins(sources: Sequence[Source]) -> dict[Id, tuple[Source, Entry]]:
-    found: dict[Id, tuple[Source, Entry]] = {}
-    for source in sources:
-        for entry in source.entries():
-            found.setdefault((entry.name, entry.version), (source, entry))
-    return found
+    return Found(asked, answers, around, packages, read.problems, read.origins)
 
 
 def recall(asked: Asked, answers: Sequence[Answer], memory: Memory) -> Found:
@@ -119,12 +133,11 @@ def recall(asked: Asked, answers: Sequence[Answer], memory: Memory) -> Found:
         raise InputError("opam needs --repo REPO", hint="where the packages of --solutions are described")
     wanted = {id for one in answers if isinstance(one, Job) for id in one.packages}
     sources = [open_source(repository, memory) for repository in asked.repositories]
-    read = reading.read(sources)
-    packages = {(package.name, package.version): package for package in read.packages}
-    missing = min(wanted - packages.keys(), default=None)
+    found = _found(asked, answers, variables(asked.os), reading.read(sources, memory, {name for name, _ in wanted}))
+    missing = min(wanted - found.packages.keys(), default=None)
     if missing is not None:
         raise InputError(f"{'.'.join(missing)} of --solutions is in no --repo, or cannot be read there")
-    return Found(asked, answers, variables(asked.os), packages, read.problems, _origins(sources))
+    return found
 
 
 def _solver(universe: Universe, compiler: Id, oldest: bool) -> Libsolv:
@@ -144,29 +157,30 @@ def _system(compiler: Id) -> str:
     return compiler[1] if compiler[0] == SYSTEM_COMPILER else ""
 
 
-def _universe(packages: Iterable[Package], around: Variables, system: str) -> Universe:
-    more: dict[str, Constant] = {"sys-ocaml-version": system} if system else {}
-    return Universe.of(packages, {**around, **more})
+def _with_system(around: Variables, system: str) -> Variables:
+    return {**around, "sys-ocaml-version": system} if system else around
 
 
-def _roots(asked: Asked, universes: Sequence[Universe], fresh: Iterable[Id]) -> tuple[list[Id], list[Id]]:
+def _roots(
+    asked: Asked, universes: Sequence[Universe], fresh: Iterable[Id], names: Collection[str]
+) -> tuple[list[Id], list[Id]]:
     """The roots, each of which is in one of the universes, and what must be there besides each."""
     if asked.packages:
-        return solutions.roots(universes, asked.packages), []
+        return solutions.roots(universes, asked.packages, names), []
     if asked.changed is not None:
         return [id for id in fresh if any(id in universe for universe in universes)], []
     newest = list(dict.fromkeys(id for universe in universes for id in solutions.everything(universe)))
     if asked.every:
         return newest, []
-    targets = [_target(universes, text) for text in asked.revdeps]
+    targets = [_target(universes, text, names) for text in asked.revdeps]
     around = {**universes[0].variables, "with-test": asked.tests}
     packages = {id: universe[id] for universe in universes for id in newest if id in universe}
     found = [id for id in newest if _depends(packages[id], targets, around)]
     return found, [(name, version) for name, version in targets if version is not None]
 
 
-def _target(universes: Sequence[Universe], text: str) -> tuple[str, str | None]:
-    (name, version), exact = solutions.roots(universes, [text])[0], "." in text
+def _target(universes: Sequence[Universe], text: str, names: Collection[str]) -> tuple[str, str | None]:
+    (name, version), exact = solutions.roots(universes, [text], names)[0], "." in text
     return name, version if exact else None
 
 

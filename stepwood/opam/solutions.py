@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stepwood.opam.solver import Solution, Solver
@@ -48,21 +48,22 @@ class Refused:
 Answer = Job | Refused
 
 
-def roots(universes: Sequence[Universe], names: Sequence[str]) -> list[Id]:
+def roots(universes: Sequence[Universe], texts: Sequence[str], names: Collection[str]) -> list[Id]:
     """The package versions that `NAME`s (the newest that may be taken) and `NAME.VERSION`s stand for, each once, by
-    the first of the universes that has them.
+    the first of the universes that has them. `names` are those of all packages that there are.
 
-    Raises InputError for what does not exist, or cannot be had in any.
+    Raises InputError for what does not exist, or cannot be had in any universe.
     """
-    return list(dict.fromkeys(_root(universes, name) for name in names))
+    return list(dict.fromkeys(_root(universes, text, names) for text in texts))
 
 
-def _root(universes: Sequence[Universe], text: str) -> Id:
+def _root(universes: Sequence[Universe], text: str, names: Collection[str]) -> Id:
     name, dot, version = text.partition(".")
-    known = dict.fromkeys(one for universe in universes for one in universe.packages)
-    if name not in known:
-        raise InputError(f'no package is called "{name}"', hint=did_you_mean(name, known))
+    if name not in names:
+        raise InputError(f'no package is called "{name}"', hint=did_you_mean(name, names))
     versions = list(dict.fromkeys(one for universe in universes for one in universe.packages.get(name, {})))
+    if not versions:
+        raise InputError(f"no version of {name} is available here", hint="its opam files say where one is")
     if dot:
         if version not in versions:
             raise InputError(

@@ -73,7 +73,8 @@ class Desk:
     def settings(self, **more: str) -> dict[str, Any]:
         # Whoever runs the tests may have set NO_COLOR, as CI does: only a test's own counts.
         inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-        return {"cwd": self.folder, "env": {**inherited, "PYTHONPATH": str(REPOSITORY), **more}}
+        own = {"PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(self.folder / ".cache")}
+        return {"cwd": self.folder, "env": {**inherited, **own, **more}}
 
     def run(self, *arguments: str, input: str | None = None, debug: bool = False, **more: str) -> Done:
         done = subprocess.run(

@@ -6,7 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from stepwood.opam.sources import ProcessMemory, Source, open_source
+from stepwood.opam.entries import Source
+from stepwood.opam.memory import ProcessMemory
+from stepwood.opam.sources import open_source
 
 TWO = {"packages/a/a.1/opam": "1", "packages/a/a.2/opam": "2"}
 """A small repository."""

@@ -120,7 +120,13 @@ class Bench:
         if "build" in arguments or "plan" in arguments:
             argv += ["--base", DEBIAN]
         done = subprocess.run(
-            argv, cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            argv,
+            cwd=self.folder,
+            env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         assert done.returncode == code, done.stderr[-3000:] + done.stdout[-3000:]
         return done

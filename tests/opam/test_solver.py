@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tarfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,14 @@ import zstandard
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from grammar.opam.parser import Reader
+from stepwood.opam.entries import Source
 from stepwood.opam.libsolv import Libsolv
+from stepwood.opam.memory import ProcessMemory
 from stepwood.opam.package import Package, built_after
 from stepwood.opam.possible import losses
+from stepwood.opam.reading import Read, read
 from stepwood.opam.solver import Solution, Unsatisfiable
+from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id, Universe
 from stepwood.opam.versions import key
 from tests.counts import FULL
@@ -245,17 +247,15 @@ def reference() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def repository() -> dict[Id, Package]:
-    """It takes 8 s to read: once."""
-    reader, found = Reader(), {}
-    with tarfile.open(REPOSITORY) as archive:
-        for member in archive:
-            folder = Path(member.name).parent.name
-            if member.isfile() and (content := archive.extractfile(member)):
-                name, version = folder.split(".", 1)
-                file = reader.parse(content.read().decode(), file=member.name)
-                found[name, version] = Package.of(name, version, file)
-    return dict(sorted(found.items()))
+def whole() -> tuple[Source, ProcessMemory, Read]:
+    """The repository, and all that is in it, which takes 10 s to read: once."""
+    source, memory = open_source(str(REPOSITORY), ProcessMemory()), ProcessMemory()
+    return source, memory, read([source], memory)
+
+
+@pytest.fixture(scope="module")
+def repository(whole: tuple[Source, ProcessMemory, Read]) -> dict[Id, Package]:
+    return {(package.name, package.version): package for package in whole[2].packages}
 
 
 @pytest.fixture(scope="module")
@@ -303,3 +303,23 @@ def test_real_edges(repository: dict[Id, Package], reference: dict[str, Any]) ->
         for id, deps in zip(packages, job["deps"], strict=True):
             found = built_after(repository[id], dict(packages), reference["env"])
             assert found == {packages[dep][0] for dep in deps}, id
+
+
+@real
+def test_what_is_not_reached_changes_no_answer(
+    whole: tuple[Source, ProcessMemory, Read], reference: dict[str, Any], real_solver: Libsolv
+) -> None:
+    """Neither solutions nor, as sets, reasons."""
+    source, memory, all = whole
+    compiler = ("ocaml-base-compiler", reference["compiler"])
+    names = sorted(set(all.names))[:: 20 if FULL else 80]
+    for name in names:
+        part = read([source], memory, {name, compiler[0]}, [reference["env"]])
+        assert len(part.packages) < len(all.packages) / 4
+        known = Universe.of(part.packages, reference["env"])
+        root = known.newest(name)
+        if root is not None:
+            one, other = Libsolv(known, compiler).solve(root), real_solver.solve(root)
+            assert type(one) is type(other)
+            if isinstance(one, Solution):
+                assert one == other

@@ -17,7 +17,9 @@ import zstandard
 from engine import inputs
 from engine.records import FileStamp
 from stepwood.opam import sources
-from stepwood.opam.sources import Entry, ProcessMemory, content_of, open_source
+from stepwood.opam.entries import Entry, content_of
+from stepwood.opam.memory import ProcessMemory
+from stepwood.opam.sources import open_source
 from system.errors import InputError
 from tests.opam.repositories import TWO, bare, commit, git, make, opened, saved, tar, told
 
@@ -155,7 +157,7 @@ def test_packages_must_be_a_folder(tmp_path: Path, kind: str, tree: dict[str, st
 def test_a_package_that_stands_in_both_layouts(tmp_path: Path, kind: str) -> None:
     text = KINDS[kind](make(tmp_path / "repo", {"packages/a/a.1/opam": "", "packages/a.1/opam": ""}))
     with pytest.raises(InputError, match=r"a\.1 stands twice") as caught:
-        opened(text)
+        opened(text).entries()
     assert all(path in caught.value.message for path in (text, "packages/a/a.1/opam", "packages/a.1/opam"))
 
 
@@ -239,6 +241,7 @@ def test_a_changed_file_is_seen(tmp_path: Path, change: Callable[[Path], object]
     change(tmp_path / "packages/a/a.1/opam")
     memory.told.clear()
     after = open_source(str(tmp_path), memory)
+    after.entries()
     assert memory.told == ["a.1"]
     assert after.entries()[0].content == content_of((tmp_path / "packages/a/a.1/opam").read_bytes())
     assert after.entries()[0] != before[0]
@@ -257,6 +260,7 @@ def test_a_file_written_just_now_is_not_remembered(tmp_path: Path) -> None:
 def test_a_file_that_changes_after_it_was_listed(tmp_path: Path, change: dict[str, str]) -> None:
     """What is known of a content is kept for ever: it must not be of another."""
     source = opened(str(make(tmp_path, {**TWO, "packages/a/a.2/opam": "1"})))
+    assert len(source.entries()) == 2
     (tmp_path / "packages/a/a.1/opam").unlink()
     make(tmp_path, change)
     with pytest.raises(InputError, match=r"packages/a/a\.1/opam"):
@@ -283,7 +287,32 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "lstat", refuse)
     with pytest.raises(InputError, match=rf"{tmp_path}/packages/a/a\.\d/opam: Permission denied"):
-        opened(str(make(tmp_path, TWO)))
+        opened(str(make(tmp_path, TWO))).entries()
+
+
+# Some names only.
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_entries_of_some_names(tmp_path: Path, kind: str) -> None:
+    files = {**TWO, "packages/b.1/opam": "3", "packages/b/b.2/opam": "4", "packages/c/c.1/opam": "5"}
+    source = opened(KINDS[kind](make(tmp_path / "repo", files)))
+    assert set(source.names()) == {"a", "b", "c"}
+    assert [f"{entry.name}.{entry.version}" for entry in source.entries({"b", "none"})] == ["b.1", "b.2"]
+    assert [f"{entry.name}.{entry.version}" for entry in source.entries({"c", "a"})] == ["a.1", "a.2", "c.1"]
+    assert source.entries({"a", "b", "c"}) == source.entries()
+
+
+def test_a_folder_looks_at_what_is_asked_for_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    read = sources._bytes
+    monkeypatch.setattr(sources, "_bytes", lambda path: seen.append(Path(path).parent.name) or read(path))  # type: ignore[func-returns-value]
+    source = opened(str(make(tmp_path, {**TWO, "packages/b/b.1/opam": "3"})))
+    assert not seen
+    source.entries({"b"})
+    assert seen == ["b.1"]
+    source.entries()
+    assert sorted(seen) == ["a.1", "a.2", "b.1"], "each once"
 
 
 # The real repository.
