@@ -50,6 +50,9 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _BARE = re.compile(r'[^;()"\s]+')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t", "\b": r"\b", "\r": r"\r"}
 
+_TO_ESCAPE = re.compile(r"[^ !#-\[\]-~]")
+"""Characters that `_escape` may make another of: all but ASCII's, and of those what is special or not seen."""
+
 
 def format_atom(text: str) -> str:
     """`text` as an atom: bare where it reads back as itself and can be seen, else quoted."""
@@ -62,7 +65,7 @@ def quoted(text: str) -> str:
     r"""`text` as a string on one line. What cannot be seen is written as the bytes it is, `\xHH` each."""
     if text.isprintable():
         return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
-    return '"' + "".join(map(_escape, text)) + '"'
+    return '"' + _TO_ESCAPE.sub(lambda match: _escape(match[0]), text) + '"'
 
 
 def format_base(base: str | FromBuild | FromMerge) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from stepwood.opam.results import Cell
     from stepwood.opam.solutions import Job as Solved
     from stepwood.opam.solutions import Refused
+    from stepwood.opam.universe import Id
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 """How a file that Zstandard has compressed begins (RFC 8878)."""
@@ -125,7 +125,7 @@ def _solve(as_json: bool, output: Path | None, **wanted: Any) -> int:
     found = _found(**wanted)
     answers = found.answers
     if as_json:
-        put([json.dumps(solutions.document(found.variables, found.asked.repositories, answers))], output)
+        put([json.dumps(solutions.document(found.catalogue.variables, found.asked.repositories, answers))], output)
     else:
         put(_told(answers), output)
     return 1 if len(answers) == 1 and isinstance(answers[0], solutions.Refused) else 0
@@ -157,8 +157,9 @@ def _found(
 
     known = () if not compilers else tuple(dict.fromkeys(map(compiler, compilers.split(","))))
     wanted = asked.Asked(repositories=repositories, compilers=known, changed=changed, **more)
-    with closing(remembered()) as memory:
-        found = asked.solve(wanted, memory) if solutions is None else asked.recall(wanted, _answers(solutions), memory)
+    memory = remembered()
+    click.get_current_context().call_on_close(memory.close)
+    found = asked.solve(wanted, memory) if solutions is None else asked.recall(wanted, _answers(solutions), memory)
     for problem in found.problems:
         say(f"{problem}\n(left out)")
     return found
@@ -250,10 +251,11 @@ def _text(jobs: Jobs, results: Iterator[Result]) -> Iterator[str]:
 class _Jobs:
     """The jobs of what was found, and what cannot be one."""
 
-    found: Found
     solved: Sequence[Solved]
     refused: Sequence[Refused]
     jobs: Sequence[Job]
+    accepted: Set[Id]
+    """Packages whose maintainers know that they fail here."""
 
 
 def _jobs(layout: str, order: str, recipe: Path, **wanted: Any) -> _Jobs:
@@ -265,17 +267,20 @@ def _jobs(layout: str, order: str, recipe: Path, **wanted: Any) -> _Jobs:
             raise InputError(f'--{name}: there is no "{value}"', hint=did_you_mean(value, known))
     ground = Recipe.of(_recipe(recipe))
     found = _found(**wanted)
-    solved, refused = buildable(found.answers, found.package)
+    packages = found.packages()
+    solved, refused = buildable(found.answers, packages)
     batch = Batch.of(solved)
-    system = frozenset().union(*(found.depexts(id) for job in solved for id in job.packages))
-    made = Layout(batch, ground, found.package, found.files, system)
+    needed = {id for job in solved for id in job.packages}
+    system = frozenset().union(*(packages[id].depexts(found.catalogue.variables) for id in needed))
+    made = Layout(batch, ground, packages, found.catalogue.files, system)
     if layout == "merge":
         jobs = made.merges()
     else:
         chosen = auto(batch.items) if order == "auto" else next(evaluate(batch.items, [order]))
         assert chosen.orders is not None
         jobs = made.chains(chosen.orders)
-    return _Jobs(found, solved, refused, jobs)
+    accepted = {id for id in needed if found.asked.os in packages[id].accepts_failures()}
+    return _Jobs(solved, refused, jobs, accepted)
 
 
 def _recipe(path: Path) -> Body:
@@ -350,9 +355,8 @@ def _build(into: Path | None, as_json: bool, **shared: Any) -> int:
     seen: dict[str, Ended] = {}
     shared["timeout"], shared["silence"] = shared["timeout"] or TIMEOUT, shared["silence"] or SILENCE
     ran = build.run(made.jobs, True, _remember(seen), as_json=as_json, **shared)
-    accepted = {job: wanted["os"] in made.found.package(job.root).accepts_failures() for job in made.solved}
     cells = [
-        results.cell(job, plan, ran.dag, seen, accepted[job])
+        results.cell(job, plan, ran.dag, seen, job.root in made.accepted)
         for job, plan in zip(made.solved, ran.dag.plans, strict=True)
     ]
     cells += map(results.refused, made.refused)

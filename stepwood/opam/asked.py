@@ -1,25 +1,28 @@
-"""From what is asked for to answers: reading, choosing the roots, solving."""
+"""From what is asked for to answers: choosing the roots, and solving what is not known already.
+
+An answer depends on the opam files of the names that its root can reach, and on nothing else that changes from one
+commit of a repository to the next; so it is kept under them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from stepwood.opam import reading, solutions
-from stepwood.opam.entries import Entry, Source
+from stepwood.opam import libsolv, solutions
+from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import Atom, atoms
 from stepwood.opam.git import changed
-from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
 from stepwood.opam.platform import variables
-from stepwood.opam.reading import Read
 from stepwood.opam.solutions import Answer, Job, Refused
 from stepwood.opam.sources import open_source
-from stepwood.opam.universe import Id, Universe
-from system.errors import InputError, SpecError, did_you_mean
+from stepwood.opam.universe import Id
+from system.errors import InputError, did_you_mean
 
 SYSTEM_COMPILER = "ocaml-system"
 """The package of a compiler that is there without opam; it is available where a variable says its version."""
@@ -55,26 +58,22 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answers, compiler by compiler, with all that they were found in."""
+    """The answers, compiler by compiler; `fresh` of them had to be solved. `catalogue` is what they were found in."""
 
     asked: Asked
     answers: Sequence[Answer]
-    variables: Variables
-    packages: Mapping[Id, Package]
-    problems: Sequence[SpecError] = ()
-    origins: Mapping[Id, tuple[Source, Entry]] = field(default_factory=dict)
+    catalogue: Catalogue
+    fresh: int = 0
+    problems: Sequence[str] = ()
 
-    def package(self, id: Id) -> Package:
-        return self.packages[id]
-
-    def depexts(self, id: Id) -> frozenset[str]:
-        """The system packages that a package needs."""
-        return self.packages[id].depexts(self.variables)
-
-    def files(self, id: Id) -> Mapping[str, bytes]:
-        """What its repository has beside a package's opam file."""
-        source, entry = self.origins[id]
-        return source.files(entry)
+    def packages(self) -> Mapping[Id, Package]:
+        """All package versions of the answers. InputError: one is not there, or cannot be read."""
+        wanted = {id for one in self.answers if isinstance(one, Job) for id in one.packages}
+        found = self.catalogue.packages({name for name, _ in wanted}, wanted)
+        missing = min(wanted - found.keys(), default=None)
+        if missing is not None:
+            raise InputError(f"{'.'.join(missing)} of --solutions is in no --repo, or cannot be read there")
+        return found
 
 
 def solve(asked: Asked, memory: Memory) -> Found:
@@ -86,43 +85,22 @@ def solve(asked: Asked, memory: Memory) -> Found:
     if not asked.repositories or not asked.compilers:
         missing = "--compiler VERSION" if asked.repositories else "--repo REPO"
         raise InputError(f"opam needs {missing}", hint="for instance --repo opam-repository --compiler 5.3.0")
-    repositories = asked.repositories
-    fresh: Sequence[Id] = ()
-    if asked.changed is not None:
-        repositories, fresh = _changed(asked)
-    around = variables(asked.os)
-    systems = {system: _with_system(around, system) for system in map(_system, asked.compilers)}
+    repositories, touched = _changed(asked) if asked.changed is not None else (asked.repositories, ())
     sources = [open_source(repository, memory) for repository in repositories]
-    read = reading.read(sources, memory, _names(asked, fresh), _variants(asked, systems.values()))
-    universes = {system: Universe.of(read.packages, known) for system, known in systems.items()}
-    wanted, besides = _roots(asked, [*universes.values()], fresh, read.names)
+    around = variables(asked.os)
+    catalogues = {
+        system: Catalogue(sources, memory, _with_system(around, system))
+        for system in dict.fromkeys(map(_system, asked.compilers))
+    }
+    wanted, besides = _roots(asked, [*catalogues.values()], touched)
     answers: list[Answer] = []
+    fresh = 0
     for compiler in asked.compilers:
-        universe = universes[_system(compiler)]
-        solver = _solver(universe, compiler, asked.oldest)
-        there = [root for root in wanted if root in universe]
-        answers += solutions.solved(universe, solver, compiler, there, tests=asked.tests, besides=besides)
-        absent = [root for root in wanted if root not in universe]
-        answers += [Refused(root, compiler, f"{'.'.join(root)} is not available there") for root in absent]
-    return _found(asked, answers, around, read)
-
-
-def _names(asked: Asked, fresh: Iterable[Id]) -> set[str] | None:
-    """The names that what is asked for begins with; None where every package counts."""
-    if asked.every or asked.revdeps:
-        return None
-    roots = {text.partition(".")[0] for text in asked.packages} | {name for name, _ in fresh}
-    return roots | {name for name, _ in asked.compilers}
-
-
-def _variants(asked: Asked, systems: Iterable[Variables]) -> list[Variables]:
-    """What may hold where something is solved."""
-    return [{**one, "with-test": test} for one in systems for test in {False, asked.tests}]
-
-
-def _found(asked: Asked, answers: Sequence[Answer], around: Variables, read: Read) -> Found:
-    packages = {(package.name, package.version): package for package in read.packages}
-    return Found(asked, answers, around, packages, read.problems, read.origins)
+        solving = _Solving(asked, catalogues[_system(compiler)], memory, compiler, besides)
+        answers += solving.answers(wanted)
+        fresh += solving.fresh
+    problems = dict.fromkeys(problem for catalogue in catalogues.values() for problem in catalogue.problems)
+    return Found(asked, answers, Catalogue(sources, memory, around), fresh, [*problems])
 
 
 def recall(asked: Asked, answers: Sequence[Answer], memory: Memory) -> Found:
@@ -131,25 +109,60 @@ def recall(asked: Asked, answers: Sequence[Answer], memory: Memory) -> Found:
         raise InputError("--solutions says which packages and which compiler", hint="leave out all but --repo and --os")
     if not asked.repositories:
         raise InputError("opam needs --repo REPO", hint="where the packages of --solutions are described")
-    wanted = {id for one in answers if isinstance(one, Job) for id in one.packages}
     sources = [open_source(repository, memory) for repository in asked.repositories]
-    found = _found(asked, answers, variables(asked.os), reading.read(sources, memory, {name for name, _ in wanted}))
-    missing = min(wanted - found.packages.keys(), default=None)
-    if missing is not None:
-        raise InputError(f"{'.'.join(missing)} of --solutions is in no --repo, or cannot be read there")
-    return found
+    return Found(asked, answers, Catalogue(sources, memory, variables(asked.os)))
 
 
-def _solver(universe: Universe, compiler: Id, oldest: bool) -> Libsolv:
-    name, version = compiler
-    known = [*universe.packages.get(name, {})]
-    if version not in known:
-        hint = did_you_mean(version, known, f"there are {', '.join(known[-5:])}" if known else None)
-        raise InputError(f"no {name} has the version {version}", hint=hint)
-    try:
-        return Libsolv(universe, compiler, oldest=oldest)
-    except KeyError as error:
-        raise InputError(f"{name}.{version} has needs of its own that cannot be met here") from error
+class _Solving:
+    """With one compiler."""
+
+    def __init__(self, asked: Asked, catalogue: Catalogue, memory: Memory, compiler: Id, besides: Sequence[Id]) -> None:
+        self._asked, self._catalogue, self._memory = asked, catalogue, memory
+        self._compiler, self._besides = compiler, besides
+        self.fresh = 0
+        name, version = compiler
+        known = catalogue.facts({name})[name].versions
+        if version not in known:
+            hint = did_you_mean(version, known, f"there are {', '.join(known[-5:])}" if known else None)
+            raise InputError(f"no {name} has the version {version}", hint=hint)
+        self._always = catalogue.reach({name, *(name for name, _ in besides)})
+        """What every root can reach."""
+
+    def answers(self, roots: Sequence[Id]) -> list[Answer]:
+        facts = self._catalogue.facts({name for name, _ in roots})
+        there = [root for root in roots if root[1] in facts[root[0]].versions]
+        reach = {root: self._always | self._reach(root[0]) for root in there}
+        keys = {root: self._key(root, reach[root]) for root in there}
+        known = self._memory.recall(keys.values())
+        found: dict[Id, Answer] = {
+            root: answer for root, key in keys.items() if isinstance(answer := known.get(key), Job | Refused)
+        }
+        unknown = {root: reach[root] for root in there if root not in found}
+        fresh = {answer.root: answer for answer in self._solved(unknown)}
+        self._memory.remember((keys[root], answer) for root, answer in fresh.items())
+        self.fresh = len(fresh)
+        for root in roots:
+            if root not in keys:
+                found[root] = Refused(root, self._compiler, f"{'.'.join(root)} is not available there")
+        return [found.get(root) or fresh[root] for root in roots]
+
+    def _reach(self, name: str) -> set[str]:
+        return self._catalogue.reach({name}, tested=name if self._asked.tests else "")
+
+    def _key(self, root: Id, reach: Collection[str]) -> str:
+        asked = (root, self._compiler, self._besides, self._asked.tests, self._asked.oldest, libsolv.VERSION)
+        return f"answer {hashlib.sha256(repr(asked).encode() + self._catalogue.digest(reach)).hexdigest()}"
+
+    def _solved(self, reach: Mapping[Id, set[str]]) -> Iterator[Answer]:
+        """Of each of these roots."""
+        if not reach:
+            return iter(())
+        universe = self._catalogue.universe(set[str]().union(*reach.values()))
+        try:
+            solver = libsolv.Libsolv(universe, self._compiler, oldest=self._asked.oldest)
+        except KeyError as error:
+            raise InputError(f"{'.'.join(self._compiler)} has needs of its own that cannot be met here") from error
+        return solutions.solved(universe, solver, self._compiler, reach, tests=self._asked.tests, besides=self._besides)
 
 
 def _system(compiler: Id) -> str:
@@ -161,37 +174,69 @@ def _with_system(around: Variables, system: str) -> Variables:
     return {**around, "sys-ocaml-version": system} if system else around
 
 
-def _roots(
-    asked: Asked, universes: Sequence[Universe], fresh: Iterable[Id], names: Collection[str]
-) -> tuple[list[Id], list[Id]]:
-    """The roots, each of which is in one of the universes, and what must be there besides each."""
+def _roots(asked: Asked, catalogues: Sequence[Catalogue], touched: Iterable[Id]) -> tuple[list[Id], tuple[Id, ...]]:
+    """The roots, each of which is available in one of the catalogues, and what must be there besides each."""
     if asked.packages:
-        return solutions.roots(universes, asked.packages, names), []
+        return list(dict.fromkeys(_root(catalogues, text) for text in asked.packages)), ()
     if asked.changed is not None:
-        return [id for id in fresh if any(id in universe for universe in universes)], []
-    newest = list(dict.fromkeys(id for universe in universes for id in solutions.everything(universe)))
+        wanted = list(touched)
+        for catalogue in catalogues:
+            catalogue.facts({name for name, _ in wanted})
+        return [id for id in wanted if any(id[1] in one.facts({id[0]})[id[0]].versions for one in catalogues)], ()
+    newest: dict[Id, None] = {}
+    for catalogue in catalogues:
+        facts = catalogue.facts(catalogue.names)
+        newest |= {(name, version): None for name in sorted(facts) if (version := facts[name].newest) is not None}
     if asked.every:
-        return newest, []
-    targets = [_target(universes, text, names) for text in asked.revdeps]
-    around = {**universes[0].variables, "with-test": asked.tests}
-    packages = {id: universe[id] for universe in universes for id in newest if id in universe}
-    found = [id for id in newest if _depends(packages[id], targets, around)]
-    return found, [(name, version) for name, version in targets if version is not None]
+        return list(newest), ()
+    targets = [(_root(catalogues, text), "." in text) for text in asked.revdeps]
+    found = [id for id in newest if any(_depends(catalogue, id, targets, asked.tests) for catalogue in catalogues)]
+    return found, tuple(target for target, exact in targets if exact)
 
 
-def _target(universes: Sequence[Universe], text: str, names: Collection[str]) -> tuple[str, str | None]:
-    (name, version), exact = solutions.roots(universes, [text], names)[0], "." in text
-    return name, version if exact else None
+def _root(catalogues: Sequence[Catalogue], text: str) -> Id:
+    """The package version that `NAME` (the newest that may be taken) or `NAME.VERSION` stands for, by the first of the
+    catalogues that has it."""
+    name, dot, version = text.partition(".")
+    names = catalogues[0].names
+    if name not in names:
+        raise InputError(f'no package is called "{name}"', hint=did_you_mean(name, names))
+    facts = [catalogue.facts({name})[name] for catalogue in catalogues]
+    versions = list(dict.fromkeys(version for one in facts for version in one.versions))
+    if not versions:
+        raise InputError(f"no version of {name} is available here", hint="its opam files say where one is")
+    if dot:
+        if version not in versions:
+            raise InputError(
+                f"{name} has no version {version} that is available here",
+                hint=did_you_mean(version, versions, f"there are {', '.join(versions[-5:])}"),
+            )
+        return name, version
+    newest = next((one.newest for one in facts if one.newest is not None), None)
+    if newest is None:
+        raise InputError(
+            f"all versions of {name} are to be avoided", hint=f"name one: {name}.{versions[-1]}, for instance"
+        )
+    return name, newest
 
 
-def _depends(package: Package, targets: Sequence[tuple[str, str | None]], around: Variables) -> bool:
-    """Whether it depends on one of these directly, if only where that is there anyway."""
-    asked = [*atoms(package.fields.get("depends", ()), package.variables(around)), *package.optional(around)]
-    return any(_meets(atom, name, version) for name, version in targets for atom in asked if package.name != name)
+def _depends(catalogue: Catalogue, id: Id, targets: Sequence[tuple[Id, bool]], tests: bool) -> bool:
+    """Whether a version depends on one of these directly, if only where that is there anyway."""
+    name, version = id
+    facts = catalogue.facts({name})[name]
+    near = facts.takes | (facts.tested if tests else facts.asks)
+    if version not in facts.versions or name in {target for (target, _), _ in targets}:
+        return False
+    if not any(target in near for (target, _), _ in targets):
+        return False
+    package = catalogue.packages({name}, {id})[id]
+    around = package.variables({**catalogue.variables, "with-test": tests})
+    asked = [*atoms(package.fields.get("depends", ()), around), *package.optional(around)]
+    return any(_meets(atom, target, exact) for target, exact in targets for atom in asked)
 
 
-def _meets(atom: Atom, name: str, version: str | None) -> bool:
-    return atom.name == name and (version is None or atom.allows(version))
+def _meets(atom: Atom, target: Id, exact: bool) -> bool:
+    return atom.name == target[0] and (not exact or atom.allows(target[1]))
 
 
 def _changed(asked: Asked) -> tuple[tuple[str, ...], Sequence[Id]]:

@@ -46,7 +46,7 @@ class Layout:
 
     batch: Batch
     recipe: Recipe
-    package: Callable[[Id], Package]
+    packages: Mapping[Id, Package]
     files: Files
     system: frozenset[str] = frozenset()
     """Names of system packages."""
@@ -120,7 +120,7 @@ class Layout:
         """The name of the build that has an item's source; None where it needs none."""
         name = f"{self.batch.items.names[item]}/source"
         if name not in self.builds:
-            run = recipe.source(self.package(_id(self.batch.items.names[item])))
+            run = recipe.source(self.packages[_id(self.batch.items.names[item])])
             if run is None:
                 return None
             self.builds[name] = self._body(ast.Spec((), ast.FromBuild(RECIPE), (run,)))
@@ -129,7 +129,7 @@ class Layout:
     def _install(self, item: int) -> ast.Run:
         if item not in self._installs:
             id = _id(self.batch.items.names[item])
-            self._installs[item] = recipe.install(self.package(id), self._needs(item), self.files(id))
+            self._installs[item] = recipe.install(self.packages[id], self._needs(item), self.files(id))
         return self._installs[item]
 
     def _needs(self, item: int) -> list[Id]:
@@ -143,7 +143,7 @@ class Layout:
         job = self.batch.solved[number]
         if job.tests is not None:
             tests = [job.packages[at] for at in job.tests]
-            yield recipe.test(self.package(job.root), self._needs(self._root(number)), tests, self.files(job.root))
+            yield recipe.test(self.packages[job.root], self._needs(self._root(number)), tests, self.files(job.root))
 
 
 def inlined(job: Job) -> ast.Spec:
@@ -176,7 +176,7 @@ def _id(text: str) -> Id:
     return name, version
 
 
-def buildable(answers: Sequence[Answer], package: Callable[[Id], Package]) -> tuple[list[solutions.Job], list[Refused]]:
+def buildable(answers: Sequence[Answer], packages: Mapping[Id, Package]) -> tuple[list[solutions.Job], list[Refused]]:
     """The answers that can be built, and those that cannot: without a solution, or with a source at no fixed state."""
     jobs: list[solutions.Job] = []
     refused: list[Refused] = []
@@ -187,7 +187,7 @@ def buildable(answers: Sequence[Answer], package: Callable[[Id], Package]) -> tu
             continue
         for id in answer.packages:
             if id not in wrong:
-                wrong[id] = _unfetchable(package(id))
+                wrong[id] = _unfetchable(packages[id])
         reason = next((f"{_text(id)}: {wrong[id]}" for id in answer.packages if wrong[id]), None)
         if reason is None:
             jobs.append(answer)

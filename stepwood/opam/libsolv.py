@@ -7,12 +7,15 @@ what a package needs as a name of our own that just those versions provide that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 
 import solv
 
 from stepwood.opam.possible import losses, why
 from stepwood.opam.solver import Solution, Unsatisfiable
 from stepwood.opam.universe import LAST_RESORT, Clause, Id, Universe
+
+VERSION = f"libsolv {version('solv')}"
 
 
 class Libsolv:

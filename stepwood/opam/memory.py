@@ -1,4 +1,4 @@
-"""What opam files say, remembered by their contents, in the process or on disk.
+"""What opam files say, and what follows from it, remembered in the process or on disk.
 
 On disk it is a cache: whatever is wrong with it, things are read anew, and nobody is told.
 """
@@ -18,13 +18,12 @@ from typing import Protocol
 from engine.database import Database, remove
 from engine.records import FileStamp
 from engine.schema import Schema
-from grammar.opam.ast import File
 from system.errors import StepwoodError
 
 TABLES = """
-CREATE TABLE files (
-    content TEXT PRIMARY KEY NOT NULL,          -- `git:` and git's id of the bytes
-    file BLOB NOT NULL                          -- what they say, pickled
+CREATE TABLE things (
+    key TEXT PRIMARY KEY NOT NULL,              -- made of all that the thing depends on
+    thing BLOB NOT NULL                         -- pickled
 );
 CREATE TABLE stamps (
     path TEXT PRIMARY KEY NOT NULL,
@@ -47,7 +46,8 @@ DAMAGED = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexE
 
 
 class Memory(Protocol):
-    """Remembers contents of files, as `Entry.content` has them, and what such contents say."""
+    """Remembers the contents of files, as `Entry.content` has them, and things by keys that say all that they depend
+    on: what was kept under a key may be taken for what would be found anew."""
 
     def contents(self, files: Iterable[FileStamp]) -> Mapping[str, str]:
         """The content, by path, of those files that are still what they were."""
@@ -55,11 +55,11 @@ class Memory(Protocol):
 
     def save_contents(self, contents: Iterable[tuple[FileStamp, str]]) -> None: ...
 
-    def files(self, contents: Iterable[str]) -> Mapping[str, File]:
-        """What those of these contents say that are known."""
+    def recall(self, keys: Iterable[str]) -> Mapping[str, object]:
+        """The things, by those of these keys under which there is one."""
         ...
 
-    def save_files(self, files: Iterable[tuple[str, File]]) -> None: ...
+    def remember(self, things: Iterable[tuple[str, object]]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -69,7 +69,7 @@ class ProcessMemory:
 
     def __init__(self) -> None:
         self._contents: dict[FileStamp, str] = {}
-        self._files: dict[str, File] = {}
+        self._things: dict[str, object] = {}
 
     def contents(self, files: Iterable[FileStamp]) -> dict[str, str]:
         return {file.path: content for file in files if (content := self._contents.get(file))}
@@ -77,11 +77,11 @@ class ProcessMemory:
     def save_contents(self, contents: Iterable[tuple[FileStamp, str]]) -> None:
         self._contents.update(contents)
 
-    def files(self, contents: Iterable[str]) -> dict[str, File]:
-        return {content: self._files[content] for content in contents if content in self._files}
+    def recall(self, keys: Iterable[str]) -> dict[str, object]:
+        return {key: self._things[key] for key in keys if key in self._things}
 
-    def save_files(self, files: Iterable[tuple[str, File]]) -> None:
-        self._files.update(files)
+    def remember(self, things: Iterable[tuple[str, object]]) -> None:
+        self._things.update(things)
 
     def close(self) -> None:
         pass
@@ -109,26 +109,21 @@ class DiskMemory:
         rows = ((file.path, *_numbers(file), content) for file, content in contents)
         self._write("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def files(self, contents: Iterable[str]) -> dict[str, File]:
-        found: dict[str, File] = {}
-        with suppress(
-            StepwoodError, pickle.UnpicklingError, EOFError, AttributeError, IndexError, TypeError, ValueError
-        ):
-            for content, data in self._database.rows_in(
-                "SELECT content, file FROM files WHERE content IN (?)", contents
-            ):
-                file = pickle.loads(data)  # noqa: S301 - nobody else can write what we wrote: see `remembered`
-                if isinstance(file, File):
-                    found[content] = file
+    def recall(self, keys: Iterable[str]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        with suppress(StepwoodError, *DAMAGED):
+            for key, data in self._database.rows_in("SELECT key, thing FROM things WHERE key IN (?)", keys):
+                found[key] = pickle.loads(data)  # noqa: S301 - nobody else can write what we wrote: see `remembered`
         return found
 
-    def save_files(self, files: Iterable[tuple[str, File]]) -> None:
-        rows = ((content, pickle.dumps(file, 5)) for content, file in files)
-        self._write("INSERT OR REPLACE INTO files VALUES (?, ?)", rows)
+    def remember(self, things: Iterable[tuple[str, object]]) -> None:
+        rows = ((key, pickle.dumps(thing, 5)) for key, thing in things)
+        self._write("INSERT OR REPLACE INTO things VALUES (?, ?)", rows)
 
     def _write(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         with suppress(StepwoodError, RecursionError, UnicodeEncodeError):
-            self._database.write(sql, rows)
+            if rows := list(rows):
+                self._database.write(sql, rows)
 
 
 def remembered(folder: Path | None = None) -> Memory:
@@ -175,9 +170,10 @@ def _tidy(folder: Path, path: Path) -> None:
 
 @cache
 def _format() -> str:
-    """Changes with whatever decides what is remembered: how opam files are read, and into what."""
-    folder = Path(__file__).parents[2] / "grammar"
-    files = [folder / "opam.lark", *sorted((folder / "opam").glob("*.py")), Path(__file__)]
+    """Changes with whatever decides what is remembered: how opam files are read, and what is made of them."""
+    grammar = Path(__file__).parents[2] / "grammar"
+    code = [*(grammar / "opam").glob("*.py"), *Path(__file__).parent.glob("*.py")]
+    files = [grammar / "opam.lark", *sorted(code)]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stepwood.opam.solver import Solution, Solver
 from stepwood.opam.universe import Id, Universe
-from system.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,42 +45,6 @@ class Refused:
 
 
 Answer = Job | Refused
-
-
-def roots(universes: Sequence[Universe], texts: Sequence[str], names: Collection[str]) -> list[Id]:
-    """The package versions that `NAME`s (the newest that may be taken) and `NAME.VERSION`s stand for, each once, by
-    the first of the universes that has them. `names` are those of all packages that there are.
-
-    Raises InputError for what does not exist, or cannot be had in any universe.
-    """
-    return list(dict.fromkeys(_root(universes, text, names) for text in texts))
-
-
-def _root(universes: Sequence[Universe], text: str, names: Collection[str]) -> Id:
-    name, dot, version = text.partition(".")
-    if name not in names:
-        raise InputError(f'no package is called "{name}"', hint=did_you_mean(name, names))
-    versions = list(dict.fromkeys(one for universe in universes for one in universe.packages.get(name, {})))
-    if not versions:
-        raise InputError(f"no version of {name} is available here", hint="its opam files say where one is")
-    if dot:
-        if version not in versions:
-            raise InputError(
-                f"{name} has no version {version} that is available here",
-                hint=did_you_mean(version, versions, f"there are {', '.join(versions[-5:])}"),
-            )
-        return name, version
-    newest = next((found for universe in universes if (found := universe.newest(name)) is not None), None)
-    if newest is None:
-        raise InputError(
-            f"all versions of {name} are to be avoided", hint=f"name one: {name}.{versions[-1]}, for instance"
-        )
-    return newest
-
-
-def everything(universe: Universe) -> list[Id]:
-    """The newest version of each package that may be taken."""
-    return [id for name in sorted(universe.packages) if (id := universe.newest(name)) is not None]
 
 
 def solved(

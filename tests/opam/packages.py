@@ -47,6 +47,11 @@ def universe(packages: Mapping[str, str]) -> Universe:
     return Universe.of([package(id, text) for id, text in {".".join(COMPILER): "", **packages}.items()], LINUX)
 
 
+def all_of(universe: Universe) -> dict[Id, Package]:
+    """Its packages by name and version."""
+    return {id: universe[id] for id in universe.ids()}
+
+
 # --- what a solution is
 
 Chosen = Mapping[str, str]

@@ -1,4 +1,4 @@
-"""From repositories to package versions: what is asked for is read, and each content parsed once."""
+"""What repositories have: what is asked for is read, each content parsed once, and what is known is not found anew."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 from engine.records import FileStamp
 from grammar.opam.parser import Reader
 from stepwood.opam import memory, reading
+from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.memory import DiskMemory, ProcessMemory, remembered
-from stepwood.opam.reading import Read
 from stepwood.opam.sources import open_source
-from system.errors import SpecError
 from tests.opam.packages import LINUX
 from tests.opam.repositories import make
 
@@ -34,42 +33,62 @@ def repository(folder: Path, files: Repository = FILES) -> str:
     return str(make(folder, tree))
 
 
-def read(*texts: str, names: set[str] | None = None, test: bool = False, known: memory.Memory | None = None) -> Read:
+def catalogue(*texts: str, known: memory.Memory | None = None) -> Catalogue:
     known = known or ProcessMemory()
-    return reading.read([open_source(text, known) for text in texts], known, names, [{**LINUX, "with-test": test}])
+    return Catalogue([open_source(text, known) for text in texts], known, LINUX)
 
 
-def ids(found: Read) -> list[str]:
-    return [f"{package.name}.{package.version}" for package in found.packages]
+def test_the_reach_of_a_name_is_what_it_may_depend_on(tmp_path: Path) -> None:
+    found = catalogue(repository(tmp_path))
+    assert found.reach({"app"}) == {"app", "lib", "other", "tool", "docs"}
+    assert not [*found.problems], "what is apart is not even read"
+    assert found.reach({"lib"}, tested="lib") == {"app", "lib", "other", "tool", "docs", "tests"}
+    assert found.reach({"app"}, tested="app") == found.reach({"app"}), "tests count of what is asked for only"
+    assert found.reach({"nothing"}) == {"nothing"}
+    assert found.names == {id.partition(".")[0] for id in FILES}
 
 
-def test_all_is_read_where_no_names_are_given(tmp_path: Path) -> None:
-    found = read(repository(tmp_path))
-    assert ids(found) == sorted(set(FILES) - {"apart.1"})
-    assert [str(problem).partition(":")[0] for problem in found.problems] == ["packages/apart/apart.1/opam"]
-    assert isinstance(found.problems[0], SpecError)
-
-
-def test_names_bring_what_they_may_depend_on_and_nothing_else(tmp_path: Path) -> None:
-    text = repository(tmp_path)
-    found = read(text, names={"app"})
-    assert ids(found) == ["app.1", "app.2", "docs.1", "lib.1", "lib.2", "other.1", "tool.1"]
-    assert not found.problems, "what is apart is not even read"
-    assert set(found.names) == {id.partition(".")[0] for id in FILES}
-    assert "tests.1" in ids(read(text, names={"app"}, test=True))
-    assert ids(read(text, names={"nothing"})) == []
+def test_the_facts_of_a_name(tmp_path: Path) -> None:
+    files = {**FILES, "app.3": "flags: avoid-version", "app.10": ""}
+    facts = catalogue(repository(tmp_path, files)).facts({"app", "apart", "nothing"})
+    assert facts["app"].versions == ("1", "3", "10")
+    assert facts["app"].newest == "10"
+    assert (facts["app"].asks, facts["app"].takes) == ({"lib", "other"}, {"extra"})
+    assert (facts["nothing"].versions, facts["nothing"].newest) == ((), None)
+    (problem,) = facts["apart"].problems
+    assert problem.startswith("packages/apart/apart.1/opam:1:")
 
 
 def test_of_several_repositories_the_first_that_has_a_version_counts(tmp_path: Path) -> None:
     one = repository(tmp_path / "one", {"lib.2": 'synopsis: "first"', "new.1": "", "app.1": "broken: ["})
     two = repository(tmp_path / "two")
-    found = read(one, two, names={"app", "lib"})
-    assert ids(found) == ["lib.2", "app.2", "docs.1", "lib.1", "tool.1"]
-    lib = next(package for package in found.packages if (package.name, package.version) == ("lib", "2"))
-    assert lib.fields["synopsis"] == "first"
-    source, entry = found.origins["lib", "1"]
-    assert list(source.read([entry])) == [FILES["lib.1"].encode()]
-    assert [problem.message for problem in found.problems] != [], "a broken file hides what other repositories have"
+    found = catalogue(one, two)
+    packages = found.packages({"app", "lib"})
+    assert [".".join(id) for id in packages] == ["lib.2", "app.2", "lib.1"], "repository by repository"
+    assert packages["lib", "2"].fields["synopsis"] == "first"
+    assert found.facts({"app"})["app"].versions == (), "a broken file hides what other repositories have"
+    assert [*found.packages({"lib"}, {("lib", "1")})] == [("lib", "1")]
+
+
+def test_a_digest_says_what_names_have_and_where(tmp_path: Path) -> None:
+    text = repository(tmp_path / "one")
+    before = catalogue(text)
+    names = before.reach({"app"})
+    other = Catalogue([open_source(text, ProcessMemory())], ProcessMemory(), {**LINUX, "os": "win32"})
+    other.facts(names)
+    assert other.digest(names) != before.digest(names)
+    (tmp_path / "one/packages/apart/apart.1/opam").write_text("")
+    after = catalogue(text)
+    assert after.digest(after.reach({"app"})) == before.digest(names)
+    (tmp_path / "one/packages/docs/docs.1/opam").write_text('synopsis: "new"')
+    after = catalogue(text)
+    assert after.digest(after.reach({"app"})) != before.digest(names)
+
+
+def test_files_beside_an_opam_file(tmp_path: Path) -> None:
+    text = repository(tmp_path)
+    make(tmp_path, {"packages/lib/lib.2/files/a/b": "patch"})
+    assert catalogue(text).files(("lib", "2")) == {"a/b": b"patch"}
 
 
 class Counting(Reader):
@@ -89,11 +108,12 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> type[Counting]:
 
 
 def again(text: str, folder: Path) -> list[str]:
-    """Read as another process would, with the memory of this folder."""
+    """Look as another process would, with the memory of this folder."""
     known = remembered(folder)
-    found = read(text, names={"app"}, known=known)
+    found = catalogue(text, known=known)
+    packages = found.packages(found.reach({"app"}))
     known.close()
-    return ids(found)
+    return [".".join(id) for id in packages]
 
 
 def test_a_content_is_parsed_once_whoever_asks(tmp_path: Path, parsed: type[Counting]) -> None:
@@ -135,7 +155,7 @@ def test_a_content_that_cannot_be_read_back_is_parsed(tmp_path: Path, parsed: ty
     first = again(text, folder)
     known = remembered(folder)
     assert isinstance(known, DiskMemory)
-    known._database.write("UPDATE files SET file = ?", [(b"\x80\x05K\x01.",)])
+    known._database.write("UPDATE things SET thing = ?", [(b"\x80\x05K\x01.",)])
     known.close()
     assert again(text, folder) == first
     assert parsed.parsed == 12

@@ -1,0 +1,166 @@
+"""What repositories have, name by name, and what follows from it for who asks for a package.
+
+What is known of a name depends on its opam files and on the platform alone. So it is remembered, and after a change of
+a repository found anew for the names that changed. The names that a package may depend on, directly or not, are its
+reach: no answer of a solver depends on anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from stepwood.opam import reading
+from stepwood.opam.entries import Entry, Source
+from stepwood.opam.filters import Variables
+from stepwood.opam.formulas import atoms
+from stepwood.opam.memory import Memory
+from stepwood.opam.package import Package
+from stepwood.opam.universe import Id, Universe
+from system.errors import SpecError
+
+Origin = tuple[int, Source, Entry]
+"""Where a package version stands: in which of the repositories, by number too, and its opam file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What there is of a name on a platform.
+
+    versions   those that are available, the oldest first
+    newest     the last of them that is neither to be avoided nor deprecated
+    asks       the names that one of them may depend on; `tested`: or its tests
+    takes      the names that one of them is built after where they are there anyway
+    problems   what is wrong with opam files of it, which are left out
+    """
+
+    versions: tuple[str, ...]
+    newest: str | None
+    asks: frozenset[str]
+    tested: frozenset[str]
+    takes: frozenset[str]
+    problems: tuple[str, ...]
+
+
+class Catalogue:
+    """Of some repositories, of which the first that has a version counts, on a platform."""
+
+    def __init__(self, sources: Sequence[Source], memory: Memory, variables: Variables) -> None:
+        self.variables = variables
+        self._sources, self._memory = sources, memory
+        self._around = repr(sorted(variables.items())).encode()
+        self._origins: dict[str, list[Origin]] = {}
+        self._digests: dict[str, bytes] = {}
+        self._facts: dict[str, Facts] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all packages that there may be."""
+        return {name for source in self._sources for name in source.names()}
+
+    @property
+    def problems(self) -> Iterator[str]:
+        """What is wrong with files that were looked at."""
+        return (problem for name in sorted(self._facts) for problem in self._facts[name].problems)
+
+    def facts(self, names: Collection[str]) -> Mapping[str, Facts]:
+        """What there is of these names, whoever asked for it before; nothing is known of one that there is not."""
+        if fresh := [name for name in names if name not in self._facts]:
+            self._look_up(fresh)
+        return self._facts
+
+    def reach(self, starts: Iterable[str], tested: str = "") -> set[str]:
+        """The names that these may depend on, themselves too; of `tested` its tests count."""
+        found: set[str] = set()
+        todo = set(starts)
+        while todo:
+            found |= todo
+            facts = self.facts(todo)
+            asked = (facts[name].tested if name == tested else facts[name].asks for name in todo)
+            todo = set[str]().union(*asked) - found
+        return found
+
+    def digest(self, names: Iterable[str]) -> bytes:
+        """Another where anything is other of these names, or of the platform. They were looked up before."""
+        digest = hashlib.sha256(self._around)
+        for name in sorted(names):
+            digest.update(self._digests[name])
+        return digest.digest()
+
+    def universe(self, names: Collection[str]) -> Universe:
+        """All versions of these names."""
+        return Universe.of(self.packages(names).values(), self.variables)
+
+    def packages(self, names: Collection[str], only: Collection[Id] | None = None) -> dict[Id, Package]:
+        """The package versions of these names, or some of them."""
+        self._list(names)
+        found = [origin for name in sorted(names) for origin in self._origins[name]]
+        if only is not None:
+            found = [origin for origin in found if _id(origin[2]) in only]
+        found.sort(key=lambda origin: origin[0])  # as a reading of everything would have it
+        read = self._read(found)
+        return {_id(entry): one for (_, _, entry), one in zip(found, read, strict=True) if isinstance(one, Package)}
+
+    def files(self, id: Id) -> Mapping[str, bytes]:
+        """What a repository has beside a package's opam file."""
+        self._list({id[0]})
+        return next(source.files(entry) for _, source, entry in self._origins[id[0]] if entry.version == id[1])
+
+    # --- looking
+
+    def _list(self, names: Collection[str]) -> None:
+        """Find where versions of these names stand."""
+        fresh = {name for name in names if name not in self._origins}
+        if not fresh:
+            return
+        found: defaultdict[str, dict[str, Origin]] = defaultdict(dict)
+        for number, source in enumerate(self._sources):
+            for entry in source.entries(fresh):
+                found[entry.name].setdefault(entry.version, (number, source, entry))
+        for name in fresh:
+            self._origins[name] = origins = [*found[name].values()]
+            said = repr([(number, entry.version, entry.content) for number, _, entry in origins])
+            self._digests[name] = hashlib.sha256(f"{name} {said}".encode(errors="surrogateescape")).digest()
+
+    def _look_up(self, names: Sequence[str]) -> None:
+        self._list(names)
+        keys = {name: f"facts {hashlib.sha256(self._around + self._digests[name]).hexdigest()}" for name in names}
+        known = self._memory.recall(keys.values())
+        for name, key in keys.items():
+            if isinstance(facts := known.get(key), Facts):
+                self._facts[name] = facts
+        unknown = [name for name in names if name not in self._facts]
+        read = self._read([origin for name in unknown for origin in self._origins[name]])
+        for name in unknown:
+            self._facts[name] = self._find(name, [next(read) for _ in self._origins[name]])
+        if unknown:
+            self._memory.remember((keys[name], self._facts[name]) for name in unknown)
+
+    def _read(self, origins: Sequence[Origin]) -> Iterator[Package | SpecError]:
+        return reading.read([(source, entry) for _, source, entry in origins], self._memory)
+
+    def _find(self, name: str, read: Sequence[Package | SpecError]) -> Facts:
+        universe = Universe.of([one for one in read if isinstance(one, Package)], self.variables)
+        there = universe.packages.get(name, {})
+        newest = universe.newest(name)
+        asked = [_asked(package, self.variables) for package in there.values()]
+        tested = [_asked(package, {**self.variables, "with-test": True}) for package in there.values()]
+        takes = [{atom.name for atom in package.optional(self.variables)} for package in there.values()]
+        return Facts(
+            tuple(there),
+            None if newest is None else newest[1],
+            frozenset[str]().union(*asked),
+            frozenset[str]().union(*tested),
+            frozenset[str]().union(*takes),
+            tuple(str(one) for one in read if isinstance(one, SpecError)),
+        )
+
+
+def _asked(package: Package, around: Variables) -> set[str]:
+    return {atom.name for atom in atoms(package.fields.get("depends", ()), package.variables(around))}
+
+
+def _id(entry: Entry) -> Id:
+    return entry.name, entry.version
