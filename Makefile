@@ -104,6 +104,7 @@ bench: $(READY)
 	$(BIN)/python bench/scheduling.py
 	$(BIN)/python bench/orders.py
 	$(BIN)/python bench/batches.py
+	$(BIN)/python bench/packages.py
 	$(BIN)/python bench/steps.py
 
 grammar: $(READY)

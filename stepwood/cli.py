@@ -30,7 +30,7 @@ HELP = {
     "plan": "Show what a build would run, what is cached, what it would cost.",
     "build": "Run the jobs of specs.",
     "dedup": "Show which steps jobs share, and could share.",
-    "opam": "What orders of package sets are worth (dedup).",
+    "opam": "Solve, plan and build package sets of opam repositories.",
     "why": "Show what a step's id is made of, and how two differ.",
     "log": "Print a step's log, or search all logs.",
     "ls": "List batches and their jobs.",

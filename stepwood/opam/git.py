@@ -75,6 +75,23 @@ def changed(repository: str, old: str, new: str) -> set[tuple[str, str]]:
     return {(match[3], match[4]) for path in paths if (match := FILE.fullmatch(path))}
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit: its id, and the first line of what it says."""
+
+    id: str
+    subject: str
+
+
+def commits(repository: str, old: str, new: str) -> list[Commit]:
+    """The commits after one revision up to another that changed packages, the oldest first; of merges the one side."""
+    for revision in (old, new):
+        _tree(f"{repository}:{revision}", repository, revision)
+    span = ("--reverse", "--first-parent", "--format=%H %s", "--end-of-options", f"{old}..{new}", "--", "packages/")
+    lines = _told(f"{repository}:{old}..{new}", process.run(_git_argv(repository, "log", *span))).splitlines()
+    return [Commit(*line.decode(errors="replace").split(" ", 1)) for line in lines]
+
+
 def _tree(text: str, repository: str, revision: str) -> str:
     """The id of a revision's tree."""
     what = f"{revision}^{{tree}}" if ":" not in revision else revision

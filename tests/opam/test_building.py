@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 
 from tests.counts import FULL
+from tests.opam.repositories import commit, git, make
 
 SPECS = Path(__file__).parents[2] / "specs"
 DEBIAN = "debian=debootstrap:bookworm"
@@ -117,7 +119,7 @@ class Bench:
         argv = [sys.executable, "-m", "stepwood", *arguments]
         if "spec" not in arguments:
             argv += ["--store", f"overlay:{self.folder}/store"]
-        if "build" in arguments or "plan" in arguments:
+        if {"build", "plan", "bisect"} & set(arguments):
             argv += ["--base", DEBIAN]
         done = subprocess.run(
             argv,
@@ -243,6 +245,29 @@ def test_a_batch_is_compared_with_another(bench: Bench) -> None:
         ("newly broken", True), ("newly broken", False),
     ]  # fmt: skip
     assert bench.run("opam", "compare", "old.json", "old.json").stdout == "nothing is different\n"
+
+
+def test_the_commit_that_broke_a_package_is_found(bench: Bench) -> None:
+    folder = bench.folder / "history"
+    shutil.copytree(bench.folder / "repository", folder)
+    commit(folder)
+    good = git(folder, "rev-parse", "HEAD")
+    lib = folder / "packages/lib/lib.1/opam"
+    for number in range(6):
+        if number == 3:
+            lib.write_text(lib.read_text() + 'build: ["false"]\n')
+        else:
+            make(folder, {f"packages/more/more.{number}/opam": 'synopsis: "no matter"'})
+        commit(folder)
+    planted = git(folder, "rev-parse", "HEAD~2")
+    arguments = ["opam", "bisect", "tool", "--compiler", "1", "--repo", "history", "-q"]
+    done = bench.run(*arguments, "--good", good)
+    assert done.stdout.splitlines()[-2:] == [f"first bad commit: {planted} x", "  it changed lib.1"]
+    assert "bad: lib.1" not in done.stderr
+    assert "dependency failed: lib.1: it cannot be installed" in done.stderr
+    assert "builds in HEAD~3" in bench.run(*arguments, "--good", good, "--bad", "HEAD~3", code=2).stderr
+    assert "does not build in HEAD~1 either" in bench.run(*arguments, "--good", "HEAD~1", code=2).stderr
+    assert "git knows no revision" in bench.run(*arguments, "--good", "nowhere", code=2).stderr
 
 
 def test_the_store_is_whole(bench: Bench) -> None:

@@ -1,0 +1,84 @@
+"""What planning opam's whole repository costs, as whole commands: the first time, again, and after a commit.
+
+    python bench/packages.py [DATA]
+
+DATA is the folder with the repository's opam files (opam-repository-97014be.opam-files.tar.xz; default ../shared/data,
+or STEPWOOD_DATA). Needs git, tar and xz, and Debian's archive, of which the base is one. Each row is one command on a
+git revision; the memory of what was read is empty at first and filled by the rows before.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FILE = "opam-repository-97014be.opam-files.tar.xz"
+COMPILER, COMPILERS = "5.3.0", "4.14.2,5.2.1,5.3.0,5.4.1,5.5.0"
+TOUCHED = ("fmt/fmt.0.9.0", "yojson/yojson.2.2.2", "alcotest/alcotest.1.8.0")
+"""Package versions that a commit touches."""
+
+
+def run(folder: Path, *arguments: str) -> None:
+    """Run a command of Stepwood; print its seconds and the most memory that one so far has had."""
+    env = {**os.environ, "PYTHONPATH": str(HERE.parent), "XDG_CACHE_HOME": str(folder / "cache")}
+    argv = [
+        sys.executable,
+        "-m",
+        "stepwood",
+        "opam",
+        *arguments,
+        "--repo",
+        f"{folder}/repository:HEAD",
+        "-o",
+        "/dev/null",
+    ]
+    begun = time.perf_counter()
+    subprocess.run(argv, env=env, check=True, cwd=folder, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
+    print(f"| `opam {' '.join(arguments)}` | {seconds:.1f} | {peak:,.0f} |", flush=True)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    name = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
+    subprocess.run(["git", "-C", folder / "repository", *name, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+def commit(folder: Path) -> None:
+    for place in TOUCHED:
+        file = folder / "repository/packages" / place / "opam"
+        file.write_text(file.read_text() + f"# touched at {time.time()}\n")
+    git(folder, "commit", "-qam", "touch")
+
+
+def main() -> None:
+    data = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("STEPWOOD_DATA", HERE.parents[1] / "shared/data"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "repository").mkdir()
+        subprocess.run(["tar", "-C", folder / "repository", "-xf", data / FILE], check=True)
+        git(folder, "init", "-q")
+        git(folder, "add", ".")
+        git(folder, "commit", "-qm", "all")
+        plan = ("--store", f"overlay:{folder}/store", "--base", "debian=debootstrap:bookworm", "--format=json")
+        print("| command | s | most MB so far |\n| --- | --- | --- |", flush=True)
+        run(folder, "solve", "lwt", "--compiler", COMPILER)
+        run(folder, "solve", "lwt", "--compiler", COMPILER)
+        run(folder, "solve", "--all", "--compiler", COMPILER)
+        run(folder, "solve", "--all", "--compiler", COMPILER)
+        run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
+        commit(folder)
+        run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
+        for order in ("alphabetical", "popular", "online", "agglomerative"):
+            run(folder, "plan", "--all", "--compiler", COMPILER, "--order", order, *plan)
+        run(folder, "plan", "--all", "--compiler", COMPILERS, "--layout", "merge", *plan)
+
+
+if __name__ == "__main__":
+    main()
