@@ -9,7 +9,6 @@ import pytest
 import zstandard
 
 from engine.analysis.strategies import STRATEGIES
-from stepwood.commands.opam import LATER
 from tests.cli.desk import Desk, sh
 
 ORDERS = [name for name in STRATEGIES if name != "merge"]
@@ -260,14 +259,9 @@ def test_a_file_that_is_not_there(texts: Desk) -> None:
 
 
 def test_package_sets_must_be_given(texts: Desk) -> None:
-    assert refused(texts, "opam", "dedup").startswith("opam takes either packages or --all\n")
+    assert refused(texts, "opam", "dedup").startswith("opam takes either packages, --all, --revdeps or --changed\n")
     both = refused(texts, "opam", "dedup", "--solutions", solutions(texts), "lwt")
     assert both == "opam dedup takes --solutions, or packages and a --repo, not both\n"
-
-
-@pytest.mark.parametrize("command", LATER)
-def test_commands_of_opam_to_come_say_so(texts: Desk, command: str) -> None:
-    assert refused(texts, "opam", command, "--all").startswith(f"`stepwood opam {command}` is not supported yet\n")
 
 
 def test_opam_alone_says_what_there_is(texts: Desk) -> None:
