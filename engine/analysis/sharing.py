@@ -64,7 +64,7 @@ class Sharing:
         self.jobs = Jobs(self._names, self._needs, [self._chain(leaf) for leaf in leaves])
 
     def near_misses(self) -> list[NearMiss]:
-        """Those that cost most steps first."""
+        """Those that cost most steps first; of those that cost the same, by their ops, whatever ids they have."""
         places: dict[str, list[int]] = {}
         for number, step in enumerate(self._dag):
             if step.inputs:
@@ -77,7 +77,7 @@ class Sharing:
                 follows.setdefault(above, group)
         behind = set(follows.values())
         found = [self._near_miss(group, follows) for group in groups if group not in behind]
-        return sorted(found, key=lambda miss: (-miss.excess, miss.rows[0][0]))
+        return sorted(found, key=lambda miss: (-miss.excess, self._dag[miss.rows[0][0]].op, miss.rows[0][0]))
 
     def cost(self, orders: Sequence[tuple[int, ...]], costs: Mapping[StepId, float]) -> float:
         """What the steps of an order cost by the costs of steps: each as the mean of those that do the same."""
