@@ -250,11 +250,7 @@ def named(spec: Spec) -> Iterator[str]:
     """The builds that a spec names, its own nested ones too."""
     for build in spec.builds:
         yield from named(build.spec)
-    if isinstance(spec.base, FromMerge):
-        yield from (build.name for build in spec.base.builds)
-    for source in (spec.base, *(op.source for op in spec.ops if isinstance(op, ast.Copy))):
-        if isinstance(source, FromBuild):
-            yield source.name
+    yield from (build.name for build in spec.named())
 
 
 def _run(root: StepId, here: _Context, op: ast.Run) -> step.Run:

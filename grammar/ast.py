@@ -8,6 +8,7 @@ bytes that are not UTF-8 are lone surrogates, as `os.fsdecode` has them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -166,6 +167,15 @@ class Spec:
     ops: tuple[Op, ...]
     base_at: At = field(default=NOWHERE, compare=False, repr=False)
     """Where BASE stands: a base that cannot be had is reported there."""
+
+    def named(self) -> Iterator[FromBuild]:
+        """The builds that its base and its copies name, not those that its nested builds do."""
+        match self.base:
+            case FromBuild():
+                yield self.base
+            case FromMerge(builds):
+                yield from builds
+        yield from (op.source for op in self.ops if isinstance(op, Copy) and isinstance(op.source, FromBuild))
 
 
 @dataclass(frozen=True, slots=True)

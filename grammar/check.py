@@ -48,10 +48,8 @@ def _check(spec: Spec, around: Set[str], scope: set[str], depth: int) -> None:
             raise PlacedError(build.at, f"builds nest deeper than {MAX_DEPTH}")
         _check(build.spec, around, scope, depth + 1)
         scope.add(build.name)
-    sources = (op.source for op in spec.ops if isinstance(op, Copy))
-    bases = spec.base.builds if isinstance(spec.base, FromMerge) else (spec.base,)
-    for source in (*bases, *sources):
-        if isinstance(source, FromBuild) and source.name not in scope and source.name not in around:
+    for source in spec.named():
+        if source.name not in scope and source.name not in around:
             raise _unknown(source, scope | around)
     if isinstance(spec.base, FromMerge):
         seen: set[str] = set()

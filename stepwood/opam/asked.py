@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from stepwood.opam import libsolv, solutions
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.filters import Variables
-from stepwood.opam.formulas import Atom, atoms
+from stepwood.opam.formulas import Atom
 from stepwood.opam.git import changed
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
@@ -100,7 +100,9 @@ def solve(asked: Asked, memory: Memory) -> Found:
         answers += solving.answers(wanted)
         fresh += solving.fresh
     problems = dict.fromkeys(problem for catalogue in catalogues.values() for problem in catalogue.problems)
-    return Found(asked, answers, Catalogue(sources, memory, around), fresh, [*problems])
+    # One that knows what it has looked at already, where one is of the platform alone.
+    catalogue = catalogues.get("") or Catalogue(sources, memory, around)
+    return Found(asked, answers, catalogue, fresh, [*problems])
 
 
 def recall(asked: Asked, answers: Sequence[Answer], memory: Memory) -> Found:
@@ -180,9 +182,8 @@ def _roots(asked: Asked, catalogues: Sequence[Catalogue], touched: Iterable[Id])
         return list(dict.fromkeys(_root(catalogues, text) for text in asked.packages)), ()
     if asked.changed is not None:
         wanted = list(touched)
-        for catalogue in catalogues:
-            catalogue.facts({name for name, _ in wanted})
-        return [id for id in wanted if any(id[1] in one.facts({id[0]})[id[0]].versions for one in catalogues)], ()
+        known = [catalogue.facts({name for name, _ in wanted}) for catalogue in catalogues]
+        return [(name, version) for name, version in wanted if any(version in one[name].versions for one in known)], ()
     newest: dict[Id, None] = {}
     for catalogue in catalogues:
         facts = catalogue.facts(catalogue.names)
@@ -230,8 +231,8 @@ def _depends(catalogue: Catalogue, id: Id, targets: Sequence[tuple[Id, bool]], t
     if not any(target in near for (target, _), _ in targets):
         return False
     package = catalogue.packages({name}, {id})[id]
-    around = package.variables({**catalogue.variables, "with-test": tests})
-    asked = [*atoms(package.fields.get("depends", ()), around), *package.optional(around)]
+    around = {**catalogue.variables, "with-test": tests}
+    asked = [*package.dependencies(around), *package.optional(around)]
     return any(_meets(atom, target, exact) for target, exact in targets for atom in asked)
 
 

@@ -11,11 +11,11 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from stepwood.opam import reading
 from stepwood.opam.entries import Entry, Source
 from stepwood.opam.filters import Variables
-from stepwood.opam.formulas import atoms
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
 from stepwood.opam.universe import Id, Universe
@@ -55,7 +55,7 @@ class Catalogue:
         self._digests: dict[str, bytes] = {}
         self._facts: dict[str, Facts] = {}
 
-    @property
+    @cached_property
     def names(self) -> set[str]:
         """The names of all packages that there may be."""
         return {name for source in self._sources for name in source.names()}
@@ -159,7 +159,7 @@ class Catalogue:
 
 
 def _asked(package: Package, around: Variables) -> set[str]:
-    return {atom.name for atom in atoms(package.fields.get("depends", ()), package.variables(around))}
+    return {atom.name for atom in package.dependencies(around)}
 
 
 def _id(entry: Entry) -> Id:

@@ -149,10 +149,8 @@ class Layout:
 def inlined(job: Job) -> ast.Spec:
     """A chain as OBuilder takes it: its builds are nested, and what a build starts from is said anew."""
     spec = _flat(job.body.spec, job.builds)
-    named = dict.fromkeys(
-        op.source.name for op in spec.ops if isinstance(op, ast.Copy) and isinstance(op.source, ast.FromBuild)
-    )
-    return replace(spec, builds=tuple(ast.Build(name, _flat(job.builds[name].spec, job.builds)) for name in named))
+    sources = dict.fromkeys(build.name for build in spec.named())
+    return replace(spec, builds=tuple(ast.Build(name, _flat(job.builds[name].spec, job.builds)) for name in sources))
 
 
 def _flat(spec: ast.Spec, builds: Mapping[str, Body]) -> ast.Spec:

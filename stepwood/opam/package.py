@@ -45,6 +45,10 @@ class Package:
         """What must be there with it. `around` has the platform, and which of `build`, `post`, `with-test` … count."""
         return reduced(self.fields.get("depends", ()), self.variables(around))
 
+    def dependencies(self, around: Variables) -> list[Atom]:
+        """All that it names there, however combined."""
+        return atoms(self.fields.get("depends", ()), self.variables(around))
+
     def optional(self, around: Variables) -> list[Atom]:
         """What it is built after where that is there anyway."""
         return atoms(self.fields.get("depopts", ()), self.variables(around))
@@ -91,7 +95,7 @@ def ordering(package: Package, around: Variables) -> list[Atom]:
     """What a package is built after where it is there: what it depends on other than `post`, and what it takes where
     that is there anyway."""
     around = {**around, "post": False}
-    return [*atoms(package.fields.get("depends", ()), package.variables(around)), *package.optional(around)]
+    return [*package.dependencies(around), *package.optional(around)]
 
 
 def built_after(package: Package, chosen: Mapping[str, str], around: Variables) -> set[str]:

@@ -42,12 +42,6 @@ class Universe:
     def __getitem__(self, id: Id) -> Package:
         return self.packages[id[0]][id[1]]
 
-    def __contains__(self, id: object) -> bool:
-        match id:
-            case (str(name), str(version)):
-                return version in self.packages.get(name, {})
-        return False
-
     def ids(self) -> Iterable[Id]:
         return ((name, version) for name, versions in self.packages.items() for version in versions)
 
@@ -71,14 +65,12 @@ class Universe:
         """What a version needs, each as people read it and as a clause; one that is empty cannot be met."""
         known = self._needs.get(id)
         if known is None:
-            wanted = _conjunctive(self[id].depends(self.variables))
-            known = self._needs[id] = [(told(one), self._clause(one)) for one in wanted]
+            known = self._needs[id] = self._clauses(self[id].depends(self.variables))
         return known
 
     def tests(self, id: Id) -> list[tuple[str, Clause]]:
         """What a version and its tests need."""
-        wanted = _conjunctive(self[id].depends({**self.variables, "with-test": True}))
-        return [(told(one), self._clause(one)) for one in wanted]
+        return self._clauses(self[id].depends({**self.variables, "with-test": True}))
 
     def excludes(self, id: Id) -> list[tuple[str, Clause]]:
         """What may not be there with a version."""
@@ -96,8 +88,8 @@ class Universe:
         """The names of those packages of a solution that one with its tests is built after."""
         return present(ordering(self[id], {**self.variables, "with-test": True}), id[0], chosen)
 
-    def _clause(self, alternatives: Sequence[Atom]) -> Clause:
-        return frozenset().union(*map(self.allowed, alternatives))
+    def _clauses(self, formula: Formula) -> list[tuple[str, Clause]]:
+        return [(told(one), frozenset().union(*map(self.allowed, one))) for one in _conjunctive(formula)]
 
 
 LAST_RESORT = frozenset(["avoid-version", "deprecated"])
