@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,13 @@ from engine.analysis.solutions import read
 from engine.analysis.strategies import BUDGET, STRATEGIES, evaluate
 from tests.cli.desk import Desk
 from tests.counts import FULL
+from tests.data import SOLUTIONS
 
-DATA = Path(os.environ.get("STEPWOOD_DATA") or Path(__file__).parents[3] / "shared" / "data")
-FILE = DATA / "opam_solutions_5.3.0.json.zst"
-pytestmark = pytest.mark.skipif(not FILE.exists(), reason=f"needs {FILE}")
+pytestmark = pytest.mark.skipif(not SOLUTIONS.exists(), reason=f"needs {SOLUTIONS}")
 
 
 def document() -> dict[str, Any]:
-    with FILE.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as text:
+    with SOLUTIONS.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as text:
         found: dict[str, Any] = json.loads(text.read())
         return found
 
@@ -72,7 +70,7 @@ def test_bounds(jobs: Jobs) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     """It takes 20 s for all jobs, and 2 s for thirty."""
-    file = FILE if FULL else tmp_path / "some.json"
+    file = SOLUTIONS if FULL else tmp_path / "some.json"
     if not FULL:
         file.write_text(json.dumps({"jobs": document()["jobs"][:30]}))
     done = Desk(tmp_path, None, None).ok("opam", "dedup", "--solutions", str(file), "--format=json")

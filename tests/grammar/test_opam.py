@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,9 +36,8 @@ from grammar.opam.parser import DEEPEST, Reader
 from grammar.opam.printer import printed
 from system.errors import SpecError
 from tests.counts import EXAMPLES, FULL
+from tests.data import OPAM_FILES
 
-DATA = Path(os.environ.get("STEPWOOD_DATA") or Path(__file__).parents[3] / "shared" / "data")
-FILE = DATA / "opam-repository-97014be.opam-files.tar.xz"
 READER = Reader()
 """One for all tests: what it has read may change nothing of what it reads."""
 A, B, C, D = map(Ident, "abcd")
@@ -589,11 +587,11 @@ def said_by(value: object) -> Iterator[str]:
             yield from ("|", *said_by(left), *said_by(right))
 
 
-@pytest.mark.skipif(not FILE.exists(), reason=f"needs {FILE}")
+@pytest.mark.skipif(not OPAM_FILES.exists(), reason=f"needs {OPAM_FILES}")
 def test_the_repository() -> None:
     """Reading all of it takes about 6 s, and every twentieth file half a second."""
     reader, total, read = Reader(), Counter[str](), 0
-    with tarfile.open(FILE) as tar:
+    with tarfile.open(OPAM_FILES) as tar:
         for member in [one for one in tar if one.isfile()][:: 1 if FULL else 20]:
             packed = tar.extractfile(member)
             assert packed is not None

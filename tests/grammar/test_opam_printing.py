@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,9 +25,8 @@ from grammar.opam.ast import (
     Value,
 )
 from grammar.opam.parser import Reader
+from tests.data import OPAM_FILES
 
-DATA = Path(os.environ.get("STEPWOOD_DATA") or Path(__file__).parents[3] / "shared" / "data")
-REAL = DATA / "opam-repository-97014be.opam-files.tar.xz"
 SOME = 1000
 """Real files; more would say the same again."""
 
@@ -97,11 +94,11 @@ def test_a_chain_longer_than_the_stack_is_printed() -> None:
     assert printer.printed(value(text)) == text
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="needs the real repository's opam files in ../shared/data")
+@pytest.mark.skipif(not OPAM_FILES.exists(), reason="needs the real repository's opam files in ../shared/data")
 def test_real_files_are_printed_and_read_back() -> None:
     reader = Reader()
     read = 0
-    with tarfile.open(REAL) as archive:
+    with tarfile.open(OPAM_FILES) as archive:
         for member in archive:
             if member.isreg() and read < SOME:
                 content = archive.extractfile(member)

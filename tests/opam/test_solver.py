@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +21,7 @@ from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id, Universe
 from stepwood.opam.versions import key
 from tests.counts import FULL
+from tests.data import OPAM_FILES, SOLUTIONS
 from tests.opam.packages import COMPILER, Asked, World, faults, universe, versions, worlds
 
 # --- against all there are
@@ -227,11 +226,8 @@ def test_a_compiler_that_cannot_be_had(packages: dict[str, str]) -> None:
 
 # --- opam's repository
 
-DATA = Path(os.environ.get("STEPWOOD_DATA") or Path(__file__).parents[3] / "shared" / "data")
-REPOSITORY = DATA / "opam-repository-97014be.opam-files.tar.xz"
-SOLUTIONS = DATA / "opam_solutions_5.3.0.json.zst"
 real = pytest.mark.skipif(
-    not (REPOSITORY.exists() and SOLUTIONS.exists()), reason=f"needs {REPOSITORY} and {SOLUTIONS}"
+    not (OPAM_FILES.exists() and SOLUTIONS.exists()), reason=f"needs {OPAM_FILES} and {SOLUTIONS}"
 )
 EVERY = 1 if FULL else 40
 SAME = 0.95
@@ -249,7 +245,7 @@ def reference() -> dict[str, Any]:
 def whole(reference: dict[str, Any]) -> Catalogue:
     """The repository; it takes 10 s to read: once."""
     memory = ProcessMemory()
-    return Catalogue([open_source(str(REPOSITORY), memory)], memory, reference["env"])
+    return Catalogue([open_source(str(OPAM_FILES), memory)], memory, reference["env"])
 
 
 @pytest.fixture(scope="module")

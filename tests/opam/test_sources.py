@@ -21,10 +21,8 @@ from stepwood.opam.entries import Entry, content_of
 from stepwood.opam.memory import ProcessMemory
 from stepwood.opam.sources import open_source
 from system.errors import InputError
+from tests.data import OPAM_FILES
 from tests.opam.repositories import TWO, bare, commit, git, make, opened, saved, tar, told
-
-DATA = Path(os.environ.get("STEPWOOD_DATA") or Path(__file__).parents[3] / "shared" / "data")
-FILE = DATA / "opam-repository-97014be.opam-files.tar.xz"
 
 BIG = "big\n" * 100_000
 PACKAGES = {
@@ -319,14 +317,14 @@ def test_a_folder_looks_at_what_is_asked_for_only(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.tool("xz")
-@pytest.mark.skipif(not FILE.exists(), reason=f"needs {FILE}")
+@pytest.mark.skipif(not OPAM_FILES.exists(), reason=f"needs {OPAM_FILES}")
 def test_the_real_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = opened(str(FILE))
+    source = opened(str(OPAM_FILES))
     entries = source.entries()
     assert (len(entries), len({entry.name for entry in entries})) == (18_793, 4_596)
     assert entries[0] == Entry("0install", "2.14.1", "packages/0install/0install.2.14.1/opam", entries[0].content)
     assert sum(map(len, source.read(entries))) == 25_911_580
-    subprocess.run(["tar", "-xf", FILE, "-C", tmp_path], check=True)
+    subprocess.run(["tar", "-xf", OPAM_FILES, "-C", tmp_path], check=True)
     monkeypatch.setattr(inputs, "GRANULARITY", 0)
     memory = ProcessMemory()
     assert open_source(str(tmp_path), memory).entries() == entries

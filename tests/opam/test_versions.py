@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tarfile
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,9 +12,7 @@ from hypothesis import strategies as st
 
 from stepwood.opam.versions import key
 from tests.counts import EXAMPLES, FULL
-
-DATA = Path(os.environ.get("STEPWOOD_DATA") or Path(__file__).parents[3] / "shared" / "data")
-FILE = DATA / "opam-repository-97014be.opam-files.tar.xz"
+from tests.data import OPAM_FILES
 
 # Oldest first; those in a line are one version. So opam 2.1.2 has them, asked by `opam show NAME -f all-versions`.
 KNOWN = """
@@ -164,13 +160,13 @@ def test_it_is_the_order_of_dpkg(one: str, other: str, shared: int) -> None:
 @pytest.fixture(scope="module")
 def real() -> list[str]:
     """The versions of the real repository, in order."""
-    with tarfile.open(FILE) as archive:
+    with tarfile.open(OPAM_FILES) as archive:
         found = {path.split("/")[2].partition(".")[2] for path in archive.getnames() if path.endswith("/opam")}
     return sorted(found, key=lambda version: (key(version), version))
 
 
 @pytest.mark.tool("dpkg")
-@pytest.mark.skipif(not FILE.exists(), reason=f"needs {FILE}")
+@pytest.mark.skipif(not OPAM_FILES.exists(), reason=f"needs {OPAM_FILES}")
 def test_neighbours_of_the_real_repository_stand_as_dpkg_has_them(real: list[str]) -> None:
     """All behind `0.`, as some start with a letter; `_`, of which dpkg warns, is ordered by it nevertheless."""
     assert len(real) == 2162
