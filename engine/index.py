@@ -38,7 +38,6 @@ from engine.records import (
     config_to_json,
     fields_from_json,
     read_metas,
-    signed,
     text,
 )
 from engine.step import Step, StepId
@@ -225,7 +224,7 @@ class Index:
 
     def file_hashes(self, files: Iterable[FileStamp]) -> dict[str, str]:
         """The SHA-256, by path, of those `files` that are still what they were when they were hashed."""
-        stamps = {file.path: _numbers(file) for file in files}
+        stamps = {file.path: file.numbers for file in files}
         sql = "SELECT path, sha256, size, mtime_ns, inode, ctime_ns FROM files WHERE path IN (?)"
         return {
             path: sha256 for path, sha256, *numbers in self._db.rows_in(sql, stamps) if tuple(numbers) == stamps[path]
@@ -235,7 +234,7 @@ class Index:
         """Remember SHA-256s in hex. The stamp is that of before the file was read."""
         self._db.write(
             "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, ctime_ns, sha256) VALUES (?, ?, ?, ?, ?, ?)",
-            [(text(file.path), *_numbers(file), sha256) for file, sha256 in hashes],
+            [(text(file.path), *file.numbers, sha256) for file, sha256 in hashes],
         )
 
     # What commands and the scheduler ask.
@@ -457,10 +456,6 @@ class Index:
                 "INSERT OR IGNORE INTO steps (id, kind, op, fields, first_seen) VALUES (?, ?, ?, ?, ?)", steps
             )
             self._db.write("INSERT OR IGNORE INTO edges (step, position, input) VALUES (?, ?, ?)", edges)
-
-
-def _numbers(file: FileStamp) -> tuple[int, int, int, int]:
-    return signed(file.size), signed(file.mtime_ns), signed(file.inode), signed(file.ctime_ns)
 
 
 def _batch(*row: Any) -> Batch:

@@ -155,6 +155,11 @@ class FileStamp:
     def of(cls, path: str, stat: os.stat_result) -> FileStamp:
         return cls(path, stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
 
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """All but the path as SQLite keeps them, in the order of its columns."""
+        return signed(self.size), signed(self.mtime_ns), signed(self.inode), signed(self.ctime_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

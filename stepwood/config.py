@@ -91,5 +91,14 @@ def settings(file: Path | None, options: Mapping[str, object]) -> Settings:
 
 def state_folder() -> Path:
     """Where the default store is: `stepwood/store` in the user's state folder (XDG base directories)."""
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "stepwood" / "store"
+    return _own_folder("XDG_STATE_HOME", ".local/state") / "store"
+
+
+def cache_folder() -> Path:
+    """Where what can be found anew is remembered: `stepwood` in the user's cache folder."""
+    return _own_folder("XDG_CACHE_HOME", ".cache")
+
+
+def _own_folder(variable: str, default: str) -> Path:
+    set = os.environ.get(variable)
+    return (Path(set) if set else Path.home() / default) / "stepwood"

@@ -30,9 +30,15 @@ from system.launch import Call, Data, Launch, Mount, Root
 _LOG = logging.getLogger(__name__)
 """What only `--debug` shows: where an error came from."""
 
-NO_MERGE = "a merge cannot be built yet: merging comes next"
 Fetch = Callable[[Base, Root, Path, Helper, int], None]
 """Fill an empty root with a pinned base: base, root, a scratch folder, the helper, where its output goes."""
+
+
+def no_merge() -> InputError:
+    """What is said of a step that no release builds yet."""
+    return InputError(
+        "a merge cannot be built yet: merging comes next", hint="`plan` and `dedup` know what it would come to"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ class Worker:
             case Run() as run:
                 return self._run(run, draft, log, step.policy)
             case Merge():
-                raise InputError(NO_MERGE, hint="`plan` and `dedup` know what it would come to")
+                raise no_merge()
         return launch.Exit(0, 0, 0.0), None
 
     def _run(self, run: Run, draft: Draft, log: Log, policy: Policy) -> tuple[launch.Exit, Overrun | None]:

@@ -15,7 +15,7 @@ import click
 from engine.dag import Dag
 from engine.events import Event, Reporter
 from engine.executor.loop import Loop, Options, Summary
-from engine.executor.worker import NO_MERGE
+from engine.executor.worker import no_merge
 from engine.plan import Job
 from engine.step import Merge, Policy, Run
 from grammar.builder import exit_status, pattern
@@ -73,7 +73,7 @@ def run(
     values = _secrets(secrets)
     with wire.workshop(chosen, values, keep_failed=keep_failed) as shop:
         dag = planned(asked, chosen, shop.index, policy)
-        _all_given(dag, values)
+        _can_start(dag, values)
         reporter = Json(dag) if as_json else Terminal(dag, quiet=quiet) if on_terminal() else Plain(dag, quiet=quiet)
 
         def report(event: Event) -> None:
@@ -121,11 +121,11 @@ def _secrets(pairs: tuple[str, ...]) -> dict[str, bytes]:
     return values
 
 
-def _all_given(dag: Dag, values: Mapping[str, bytes]) -> None:
+def _can_start(dag: Dag, values: Mapping[str, bytes]) -> None:
     """A secret that is missing, and what cannot be built yet, is said before anything runs."""
     for step in dag:
         if isinstance(step.action, Merge):
-            raise InputError(NO_MERGE, hint="`plan` and `dedup` know what it would come to")
+            raise no_merge()
         if isinstance(step.action, Run):
             for secret in step.action.secrets:
                 if secret.name not in values:

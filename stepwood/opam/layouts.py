@@ -35,7 +35,9 @@ class Batch:
     def of(cls, solved: Sequence[solutions.Job]) -> Batch:
         several = len({job.compiler for job in solved}) > 1
         document = {
-            "jobs": [{"packages": [*map(_text, job.packages)], "deps": [*map(list, job.deps)]} for job in solved]
+            "jobs": [
+                {"packages": [*map(solutions.text, job.packages)], "deps": [*map(list, job.deps)]} for job in solved
+            ]
         }
         return cls([solutions.name(job, several) for job in solved], solved, analysis.read(document))
 
@@ -120,7 +122,7 @@ class Layout:
         """The name of the build that has an item's source; None where it needs none."""
         name = f"{self.batch.items.names[item]}/source"
         if name not in self.builds:
-            run = recipe.source(self.packages[_id(self.batch.items.names[item])])
+            run = recipe.source(self.packages[solutions.parsed(self.batch.items.names[item])])
             if run is None:
                 return None
             self.builds[name] = self._body(ast.Spec((), ast.FromBuild(RECIPE), (run,)))
@@ -128,15 +130,15 @@ class Layout:
 
     def _install(self, item: int) -> ast.Run:
         if item not in self._installs:
-            id = _id(self.batch.items.names[item])
+            id = solutions.parsed(self.batch.items.names[item])
             self._installs[item] = recipe.install(self.packages[id], self._needs(item), self.files(id))
         return self._installs[item]
 
     def _needs(self, item: int) -> list[Id]:
-        return sorted(_id(self.batch.items.names[need]) for need in self.batch.items.needs[item])
+        return sorted(solutions.parsed(self.batch.items.names[need]) for need in self.batch.items.needs[item])
 
     def _root(self, number: int) -> int:
-        root = _text(self.batch.solved[number].root)
+        root = solutions.text(self.batch.solved[number].root)
         return next(item for item in self.batch.items.jobs[number] if self.batch.items.names[item] == root)
 
     def _test(self, number: int) -> Iterator[ast.Op]:
@@ -165,15 +167,6 @@ def _union(names: Sequence[str]) -> ast.FromBuild | ast.FromMerge:
     return builds[0] if len(builds) == 1 else ast.FromMerge(builds)
 
 
-def _text(id: Id) -> str:
-    return ".".join(id)
-
-
-def _id(text: str) -> Id:
-    name, _, version = text.partition(".")
-    return name, version
-
-
 def buildable(answers: Sequence[Answer], packages: Mapping[Id, Package]) -> tuple[list[solutions.Job], list[Refused]]:
     """The answers that can be built, and those that cannot: without a solution, or with a source at no fixed state."""
     jobs: list[solutions.Job] = []
@@ -186,7 +179,7 @@ def buildable(answers: Sequence[Answer], packages: Mapping[Id, Package]) -> tupl
         for id in answer.packages:
             if id not in wrong:
                 wrong[id] = _unfetchable(packages[id])
-        reason = next((f"{_text(id)}: {wrong[id]}" for id in answer.packages if wrong[id]), None)
+        reason = next((f"{solutions.text(id)}: {wrong[id]}" for id in answer.packages if wrong[id]), None)
         if reason is None:
             jobs.append(answer)
         else:

@@ -18,6 +18,7 @@ from typing import Protocol
 from engine.database import Database, remove
 from engine.records import FileStamp
 from engine.schema import Schema
+from stepwood.config import cache_folder
 from system.errors import StepwoodError
 
 TABLES = """
@@ -98,7 +99,7 @@ class DiskMemory:
             self._database.close()
 
     def contents(self, files: Iterable[FileStamp]) -> dict[str, str]:
-        stamps = {file.path: _numbers(file) for file in files}
+        stamps = {file.path: file.numbers for file in files}
         sql = "SELECT path, content, size, mtime_ns, inode, ctime_ns FROM stamps WHERE path IN (?)"
         with suppress(StepwoodError):
             rows = self._database.rows_in(sql, stamps)
@@ -106,7 +107,7 @@ class DiskMemory:
         return {}
 
     def save_contents(self, contents: Iterable[tuple[FileStamp, str]]) -> None:
-        rows = ((file.path, *_numbers(file), content) for file, content in contents)
+        rows = ((file.path, *file.numbers, content) for file, content in contents)
         self._write("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def recall(self, keys: Iterable[str]) -> dict[str, object]:
@@ -128,7 +129,7 @@ class DiskMemory:
 
 def remembered(folder: Path | None = None) -> Memory:
     """The user's memory, in a folder that only they can write; else one of the process."""
-    folder = folder or _folder()
+    folder = folder or cache_folder()
     path = folder / f"opam-{_format()}.db"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -146,12 +147,6 @@ def remembered(folder: Path | None = None) -> Memory:
             with suppress(OSError):
                 remove(path)  # it is damaged
     return ProcessMemory()
-
-
-def _folder() -> Path:
-    """`stepwood` in the user's cache folder (XDG base directories)."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "stepwood"
 
 
 def _ours(path: Path) -> bool:
@@ -178,7 +173,3 @@ def _format() -> str:
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:8]
-
-
-def _numbers(stamp: FileStamp) -> tuple[int, int, int, int]:
-    return stamp.size, stamp.mtime_ns, stamp.inode, stamp.ctime_ns

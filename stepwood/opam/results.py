@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -133,7 +134,7 @@ def document(batch: str, command: str, cells: Iterable[Cell]) -> dict[str, objec
         "version": 1,
         "batch": batch,
         "command": command,
-        "totals": {result: sum(cell.result == result for cell in found) for result in RESULTS},
+        "totals": _counts(found),
         "cells": [asdict(cell) for cell in found],
     }
 
@@ -169,10 +170,15 @@ def _mark(cell: Cell) -> str:
 
 def legend(cells: Sequence[Cell]) -> str:
     """How many of each, with their marks."""
-    counts = {result: sum(cell.result == result for cell in cells) for result in RESULTS}
-    told = [f"{count:,} {result} ({MARKS[result]})" for result, count in counts.items() if count]
+    told = [f"{count:,} {result} ({MARKS[result]})" for result, count in _counts(cells).items() if count]
     accepted = sum(cell.accepted for cell in cells)
     return ", ".join(told) + (f"; {accepted:,} known to fail here (*)" if accepted else "")
+
+
+def _counts(cells: Iterable[Cell]) -> dict[Result, int]:
+    """How many of each result, in their order, 0 too."""
+    found = Counter(cell.result for cell in cells)
+    return {result: found[result] for result in RESULTS}
 
 
 # --- two batches

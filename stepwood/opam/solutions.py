@@ -80,7 +80,7 @@ def document(
     variables: Mapping[str, object], repositories: Sequence[str], answers: Sequence[Answer]
 ) -> dict[str, object]:
     """What docs/reference/cli.md describes: solutions with their build edges, and reasons where there is none."""
-    compilers = list(dict.fromkeys(_text(one.compiler) for one in answers))
+    compilers = list(dict.fromkeys(text(one.compiler) for one in answers))
     refused = {name(one, len(compilers) > 1): one.reason for one in answers if isinstance(one, Refused)}
     return {
         "version": 1,
@@ -95,25 +95,26 @@ def document(
 
 def name(answer: Answer, several: bool) -> str:
     """What a job is called: `NAME.VERSION`, and with several compilers `NAME.VERSION@COMPILER`."""
-    return f"{_text(answer.root)}@{short(answer.compiler)}" if several else _text(answer.root)
+    return f"{text(answer.root)}@{short(answer.compiler)}" if several else text(answer.root)
 
 
 BASE = "ocaml-base-compiler"
 """The package that a compiler is of where only its version is said."""
 
 
-def compiler(text: str) -> Id:
+def compiler(asked: str) -> Id:
     """`5.3.0` or `ocaml-variants.5.3.0+options` as a package version."""
-    name, _, version = text.partition(".")
-    return (name, version) if version and not name[:1].isdigit() else (BASE, text)
+    name, _, version = asked.partition(".")
+    return (name, version) if version and not name[:1].isdigit() else (BASE, asked)
 
 
 def short(compiler: Id) -> str:
     """A compiler as it is asked for."""
-    return compiler[1] if compiler[0] == BASE else _text(compiler)
+    return compiler[1] if compiler[0] == BASE else text(compiler)
 
 
-def _text(id: Id) -> str:
+def text(id: Id) -> str:
+    """`NAME.VERSION`."""
     return ".".join(id)
 
 
@@ -121,8 +122,8 @@ def _written(job: Job) -> dict[str, object]:
     found: dict[str, object] = {
         "root": job.root[0],
         "version": job.root[1],
-        "compiler": _text(job.compiler),
-        "packages": [*map(_text, job.packages)],
+        "compiler": text(job.compiler),
+        "packages": [*map(text, job.packages)],
         "deps": [*map(list, job.deps)],
         "post_only": job.besides(),
     }
@@ -138,26 +139,27 @@ def read(document: Mapping[str, object]) -> list[Answer]:
         raise ValueError("no list of jobs")
     for job in jobs:
         tests = job.get("tests")
-        packages = tuple(map(_id, job["packages"]))
+        packages = tuple(map(parsed, job["packages"]))
         deps = tuple(tuple(map(int, row)) for row in job["deps"])
         made = Job(
             (job["root"], job["version"]),
-            _id(job.get("compiler", compilers[0])),
+            parsed(job.get("compiler", compilers[0])),
             packages,
             deps,
             None if tests is None else tuple(map(int, tests)),
         )
         if made.root not in packages:
-            raise ValueError(f"{_text(made.root)} is not among its own packages")
+            raise ValueError(f"{text(made.root)} is not among its own packages")
         answers.append(made)
     for lost in document.get("unsatisfiable", ()):  # type: ignore[attr-defined]
         root, _, asked = str(lost).partition("@")
-        chosen = compiler(asked) if asked else _id(compilers[0])
-        answers.append(Refused(_id(root), chosen, str(reasons.get(lost, "no solution"))))
+        chosen = compiler(asked) if asked else parsed(compilers[0])
+        answers.append(Refused(parsed(root), chosen, str(reasons.get(lost, "no solution"))))
     return answers
 
 
-def _id(text: str) -> Id:
+def parsed(text: str) -> Id:
+    """What `text` has written. Raises ValueError for what is no NAME.VERSION."""
     name, dot, version = text.partition(".")
     if not dot:
         raise ValueError(f"{text} is no NAME.VERSION")

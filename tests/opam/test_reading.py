@@ -139,6 +139,14 @@ def test_a_file_is_hashed_once(tmp_path: Path) -> None:
     assert other.contents([FileStamp("/a", 1, 2, 3, 5)]) == {}
 
 
+def test_numbers_beyond_what_sqlite_has_are_remembered_too(tmp_path: Path) -> None:
+    """Inodes of network filesystems."""
+    known = remembered(tmp_path)
+    stamp = FileStamp("/a", 1, 2, 2**64 - 1, 3)
+    known.save_contents([(stamp, "git:00")])
+    assert known.contents([stamp]) == {"/a": "git:00"}
+
+
 def test_a_damaged_memory_is_begun_anew(tmp_path: Path, parsed: type[Counting]) -> None:
     text, folder = repository(tmp_path / "repo"), tmp_path / "memory"
     first = again(text, folder)

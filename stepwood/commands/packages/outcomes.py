@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
@@ -108,13 +109,9 @@ def _failures(cells: Sequence[Cell], command: str, store: Path) -> Iterator[str]
         if cell.step is not None:
             yield f"  stepwood log {cell.step[:SHORT]}"
         yield f"  {command} {cell.package} --compiler={cell.compiler}"
-    cascaded: dict[str, int] = {}
-    for cell in cells:
-        if cell.result == "dependency failed":
-            for root in cell.root:
-                cascaded[root] = cascaded.get(root, 0) + 1
+    cascaded = Counter(root for cell in cells if cell.result == "dependency failed" for root in cell.root)
     if cascaded:
         yield ""
-    for root, count in sorted(cascaded.items(), key=lambda item: -item[1]):
+    for root, count in cascaded.most_common():
         yield f"{root} failed for {counted(count, 'package')} that {'needs' if count == 1 else 'need'} it"
     yield ""
