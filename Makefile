@@ -31,7 +31,7 @@ BUILD := $(BIN)/stepwood build specs/demo-*.spec --base '$(BASE)' $(if $(STORE),
 
 # A program that is looked for, and the package that brings it.
 TOOLS := mmdebstrap:mmdebstrap runc:runc crun:crun skopeo:skopeo docker-registry:docker-registry bwrap:bubblewrap \
-	xz:xz-utils zstd:zstd rsync:rsync gcc:gcc git:git
+	xz:xz-utils zstd:zstd rsync:rsync gcc:gcc git:git opam:opam
 
 .PHONY: help demo test test-all lint bench grammar clean tools
 

@@ -11,7 +11,8 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from stepwood.opam import libsolv, solutions
+from stepwood.opam import solutions
+from stepwood.opam.backends import backend
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import Atom
@@ -38,6 +39,7 @@ class Asked:
     changed    REV..REV: what is new or other in the first repository, a folder with git
     compilers  each solved for by itself
     oldest     prefer older versions of what roots need
+    solver     the name of what solves, see `backends`
     """
 
     packages: tuple[str, ...] = ()
@@ -49,6 +51,7 @@ class Asked:
     os: str = "debian-12"
     tests: bool = False
     oldest: bool = False
+    solver: str = "libsolv"
 
     @property
     def kinds(self) -> int:
@@ -121,6 +124,7 @@ class _Solving:
     def __init__(self, asked: Asked, catalogue: Catalogue, memory: Memory, compiler: Id, besides: Sequence[Id]) -> None:
         self._asked, self._catalogue, self._memory = asked, catalogue, memory
         self._compiler, self._besides = compiler, besides
+        self._backend = backend(asked.solver)
         self.fresh = 0
         name, version = compiler
         known = catalogue.facts({name})[name].versions
@@ -152,7 +156,7 @@ class _Solving:
         return self._catalogue.reach({name}, tested=name if self._asked.tests else "")
 
     def _key(self, root: Id, reach: Collection[str]) -> str:
-        asked = (root, self._compiler, self._besides, self._asked.tests, self._asked.oldest, libsolv.VERSION)
+        asked = (root, self._compiler, self._besides, self._asked.tests, self._asked.oldest, self._backend.version)
         return f"answer {hashlib.sha256(repr(asked).encode() + self._catalogue.digest(reach)).hexdigest()}"
 
     def _solved(self, reach: Mapping[Id, set[str]]) -> Iterator[Answer]:
@@ -161,7 +165,7 @@ class _Solving:
             return iter(())
         universe = self._catalogue.universe(set[str]().union(*reach.values()))
         try:
-            solver = libsolv.Libsolv(universe, self._compiler, oldest=self._asked.oldest)
+            solver = self._backend.start(universe, self._compiler, self._asked.oldest)
         except KeyError as error:
             raise InputError(f"{'.'.join(self._compiler)} has needs of its own that cannot be met here") from error
         return solutions.solved(universe, solver, self._compiler, reach, tests=self._asked.tests, besides=self._besides)

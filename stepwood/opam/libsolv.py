@@ -23,11 +23,12 @@ VERSION = f"libsolv {_BINARY.st_size} {_BINARY.st_mtime_ns}"
 class Libsolv:
     """See `Solver`. Making one takes seconds, a solution less than a millisecond."""
 
-    def __init__(self, universe: Universe, compiler: Id, *, oldest: bool = False) -> None:
+    def __init__(self, universe: Universe, compiler: Id, oldest: bool = False) -> None:
         """`oldest`: prefer older versions. Raises KeyError where the compiler cannot be had."""
         self._universe, self._oldest = universe, oldest
-        self._lost = losses(universe, compiler)
-        if compiler in self._lost:
+        self.lost = losses(universe, compiler)
+        """What cannot be there with the compiler, and why."""
+        if compiler in self.lost:
             raise KeyError(compiler)
         self._pool = solv.Pool()
         self._repo = self._pool.add_repo("opam")
@@ -36,7 +37,7 @@ class Libsolv:
         self._clauses: dict[Clause, object] = {}
         self._named: dict[str, Clause] = {}
         """By the name that stands for a clause."""
-        self._fill(id for id in universe.ids() if id not in self._lost)
+        self._fill(id for id in universe.ids() if id not in self.lost)
         self._pool.createwhatprovides()
         self._required = self._install(compiler)
         avoided = [id for id in self._solvables if universe[id].flags() & LAST_RESORT]
@@ -45,8 +46,8 @@ class Libsolv:
 
     def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Solution | Unsatisfiable:
         for id in (root, *besides):
-            if id in self._lost:
-                return Unsatisfiable([*why(id, self._lost, REASONS)])
+            if id in self.lost:
+                return Unsatisfiable([*why(id, self.lost, REASONS)])
             if id not in self._solvables:
                 return Unsatisfiable([f"{'.'.join(id)} is not available"])
         wanted = [self._required, *map(self._install, (root, *besides))]
@@ -101,7 +102,7 @@ class Libsolv:
 
     def _missing(self, clause: Clause) -> list[str]:
         """Why none of these can be had."""
-        return [line for id in sorted(clause & self._lost.keys())[-1:] for line in why(id, self._lost, REASONS - 1)]
+        return [line for id in sorted(clause & self.lost.keys())[-1:] for line in why(id, self.lost, REASONS - 1)]
 
     def _explained(self, problem: object) -> str:
         rules = [rule.info() for rule in problem.findallproblemrules()]  # type: ignore[attr-defined]

@@ -57,6 +57,20 @@ def test_one_package_prints_what_it_is_built_with(texts: Desk) -> None:
     assert "lib.1.0" in solve(texts, "lib.1.0", "--compiler", "4.14.2").split()
 
 
+def test_another_solver_weighs_otherwise(texts: Desk, repository: Path) -> None:
+    """The newest tool costs more than it brings, by opam's criteria."""
+    (repository / "packages/tool/tool.2").mkdir()
+    (repository / "packages/tool/tool.2/opam").write_text('depends: ["extra" {< "1"}]')
+    for version in ("0", "0.1"):
+        (repository / f"packages/extra/extra.{version}").mkdir()
+        (repository / f"packages/extra/extra.{version}/opam").write_text('conflicts: "tool" {< "2"}')
+    assert {"tool.2", "extra.0.1"} <= set(solve(texts, "lib", "--compiler", "5.3.0").split())
+    best = solve(texts, "lib", "--compiler", "5.3.0", "--solver", "clingo").split()
+    assert best == ["docs.1", "lib.1.1", "ocaml.5.3.0", "ocaml-base-compiler.5.3.0", "tool.1"]
+    spec = texts.ok("opam", "spec", "lib", "--repo", "repo", "--compiler", "5.3.0", "--solver", "clingo").stdout
+    assert "# install tool.1" in spec
+
+
 @pytest.mark.usefixtures("repository")
 def test_the_document_has_build_edges_and_reasons(texts: Desk) -> None:
     found = document(texts, "--all")
@@ -131,6 +145,7 @@ def test_a_broken_file_names_itself_and_stops_nothing(texts: Desk, repository: P
         (["--compiler", "5.3.0"], "opam takes either packages, --all, --revdeps or --changed"),
         (["lib", "--all", "--compiler", "5.3.0"], "opam takes either packages, --all"),
         (["lib", "--compiler", "5.3.0", "--os", "debian"], '--os takes a distribution and its version, not "debian"'),
+        (["lib", "--compiler", "5.3.0", "--solver", "clngo"], '--solver: there is no "clngo"\ndid you mean "clingo"?'),
         (["lib", "--compiler", "5.3.0", "--repo", "nowhere"], "nowhere: no such repository"),
     ],
 )

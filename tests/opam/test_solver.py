@@ -1,9 +1,15 @@
-"""Solutions with libsolv: of made-up repositories, held against a search of all there are, and of opam's own."""
+"""Solutions: of made-up repositories, held against a search of all there are, and of opam's own."""
 
 from __future__ import annotations
 
 import json
+import os
+import random
+import subprocess
+import sys
+import tarfile
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,39 +17,49 @@ import zstandard
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from stepwood.opam.backends import NAMES, backend
 from stepwood.opam.catalogue import Catalogue
+from stepwood.opam.clingo import Clingo
 from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.memory import ProcessMemory
 from stepwood.opam.package import Package, built_after
 from stepwood.opam.possible import losses
-from stepwood.opam.solver import Solution, Unsatisfiable
+from stepwood.opam.solver import Solution, Solver, Unsatisfiable
 from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id, Universe
 from stepwood.opam.versions import key
+from system.errors import ToolMissing
 from tests.counts import FULL
 from tests.data import OPAM_FILES, SOLUTIONS
 from tests.opam.packages import COMPILER, Asked, World, faults, universe, versions, worlds
 
+either = pytest.mark.parametrize("kind", NAMES)
+
 # --- against all there are
 
 
-def solver(world: World) -> Libsolv | None:
+def start(kind: str, universe: Universe, oldest: bool = False) -> Solver:
+    return backend(kind).start(universe, COMPILER, oldest)
+
+
+def started(kind: str, world: World, oldest: bool = False) -> Solver | None:
     """None where the compiler itself cannot be had, which then must be so."""
     try:
-        found = Libsolv(world.universe, COMPILER)
+        found = start(kind, world.universe, oldest)
     except KeyError:
         assert not world.possible
         return None
     return found
 
 
+@either
 @given(worlds())
-def test_there_is_a_solution_just_where_there_is_one(world: World) -> None:
-    libsolv = solver(world)
-    assume(libsolv is not None)
-    assert libsolv
+def test_there_is_a_solution_just_where_there_is_one(kind: str, world: World) -> None:
+    solver = started(kind, world)
+    assume(solver is not None)
+    assert solver
     for root in world.asked:
-        found = libsolv.solve(root)
+        found = solver.solve(root)
         if isinstance(found, Solution):
             assert {root, COMPILER} <= set(found.packages)
             assert list(found.packages) == sorted(found.packages)
@@ -54,27 +70,29 @@ def test_there_is_a_solution_just_where_there_is_one(world: World) -> None:
             assert all(found.reasons)
 
 
+@either
 @given(worlds())
-def test_nothing_is_there_that_nothing_asks_for(world: World) -> None:
-    libsolv = solver(world)
-    assume(libsolv is not None)
-    assert libsolv
+def test_nothing_is_there_that_nothing_asks_for(kind: str, world: World) -> None:
+    solver = started(kind, world)
+    assume(solver is not None)
+    assert solver
     for root in world.asked:
-        found = libsolv.solve(root)
+        found = solver.solve(root)
         for id in found.packages if isinstance(found, Solution) else ():
             if id not in (root, COMPILER):
                 rest = versions(one for one in found.packages if one != id)
                 assert [*faults(rest, world.asked.__getitem__)]
 
 
+@either
 @given(worlds())
-def test_what_is_older_or_to_be_avoided_is_there_for_a_reason(world: World) -> None:
+def test_what_is_older_or_to_be_avoided_is_there_for_a_reason(kind: str, world: World) -> None:
     """No better version of its name would do in its place."""
-    libsolv = solver(world)
-    assume(libsolv is not None)
-    assert libsolv
+    solver = started(kind, world)
+    assume(solver is not None)
+    assert solver
     for root in world.asked:
-        found = libsolv.solve(root)
+        found = solver.solve(root)
         for name, version in found.packages if isinstance(found, Solution) else ():
             if (name, version) not in (root, COMPILER):
                 ranked = sorted(
@@ -88,13 +106,35 @@ def avoided(world: World, id: Id) -> bool:
     return not world.asked[id].package.flags().isdisjoint(["avoid-version", "deprecated"])
 
 
+@either
 @given(worlds(), st.data())
-def test_the_answer_is_the_same_whatever_was_asked_before(world: World, data: st.DataObject) -> None:
-    libsolv = solver(world)
-    assume(libsolv is not None)
-    assert libsolv
+def test_the_answer_is_the_same_whatever_was_asked_before(kind: str, world: World, data: st.DataObject) -> None:
+    solver = started(kind, world)
+    assume(solver is not None)
+    assert solver
     for root in data.draw(st.lists(st.sampled_from([*world.asked]), max_size=8)):
-        assert libsolv.solve(root) == Libsolv(world.universe, COMPILER).solve(root)
+        assert solver.solve(root) == start(kind, world.universe).solve(root)
+
+
+@given(worlds(), st.booleans())
+def test_nothing_is_better_than_what_clingo_finds(world: World, oldest: bool) -> None:
+    found = started("clingo", world, oldest)
+    assume(found is not None)
+    assert found
+
+    def worth(chosen: dict[str, str]) -> tuple[int, int, int]:
+        ranked = {name: [*versions][:: 1 if oldest else -1] for name, versions in world.universe.packages.items()}
+        return (
+            sum(avoided(world, id) for id in chosen.items()),
+            sum(ranked[name].index(version) for name, version in chosen.items()),
+            len(chosen),
+        )
+
+    for root in world.asked:
+        answer = found.solve(root)
+        if isinstance(answer, Solution):
+            others = [chosen for chosen in world.possible if root in chosen.items()]
+            assert worth(versions(answer.packages)) == min(map(worth, others))
 
 
 @given(worlds())
@@ -109,13 +149,14 @@ def test_what_is_lost_is_in_no_solution(world: World) -> None:
 # --- what is preferred, and what is told
 
 
-def test_the_compiler_is_there_though_nothing_needs_it() -> None:
-    found = Libsolv(universe({"root.1": ""}), COMPILER).solve(("root", "1"))
+@either
+def test_the_compiler_is_there_though_nothing_needs_it(kind: str) -> None:
+    found = start(kind, universe({"root.1": ""})).solve(("root", "1"))
     assert found == Solution((COMPILER, ("root", "1")))
 
 
-def solved(packages: dict[str, str], root: str = "root.1") -> list[str]:
-    found = Libsolv(universe(packages), COMPILER).solve((root.split(".", 1)[0], root.split(".", 1)[1]))
+def solved(kind: str, packages: dict[str, str]) -> list[str]:
+    found = start(kind, universe(packages)).solve(("root", "1"))
     assert isinstance(found, Solution), found
     return [".".join(id) for id in found.packages if id != COMPILER]
 
@@ -161,8 +202,39 @@ def solved(packages: dict[str, str], root: str = "root.1") -> list[str]:
         pytest.param({"root.1": 'depends: "a"', "a.1": 'depends: "root"'}, ["a.1"], id="a circle"),
     ],
 )
-def test_what_is_preferred(packages: dict[str, str], expected: list[str]) -> None:
-    assert solved(packages) == sorted([*expected, "root.1"])
+@either
+def test_what_is_preferred(kind: str, packages: dict[str, str], expected: list[str]) -> None:
+    assert solved(kind, packages) == sorted([*expected, "root.1"])
+
+
+def test_clingo_weighs_all_against_all() -> None:
+    """libsolv takes the newest of what comes first, whatever that costs further down."""
+    packages = {
+        "root.1": 'depends: "a"',
+        "a.1": "",
+        "a.2": 'depends: ["b" "c"]',
+        **{f"{name}.{version}": 'conflicts: "a"' if version > 1 else "" for name in "bc" for version in (1, 2, 3)},
+    }
+    assert solved("libsolv", packages) == ["a.2", "b.1", "c.1", "root.1"]
+    assert solved("clingo", packages) == ["a.1", "root.1"]
+
+
+def test_a_solver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("stepwood.opam.clingo")
+    monkeypatch.setitem(sys.modules, "stepwood.opam.clingo", None)
+    with pytest.raises(ToolMissing) as caught:
+        backend("clingo")
+    assert caught.value.hint == "pip install 'stepwood[clingo]'"
+
+
+@either
+def test_tests_and_what_is_to_be_there_besides(kind: str) -> None:
+    packages = {"root.1": 'depends: "a" {with-test}', "a.1": "", "a.2": "", "b.1": 'conflicts: "a" {> "1"}'}
+    solver = start(kind, universe(packages))
+    assert solver.solve(("root", "1"), True) == Solution((("a", "2"), COMPILER, ("root", "1")))
+    besides = [("b", "1")]
+    assert solver.solve(("root", "1"), True, besides) == Solution((("a", "1"), *besides, COMPILER, ("root", "1")))
+    assert isinstance(solver.solve(("root", "1"), True, [("a", "3")]), Unsatisfiable)
 
 
 @pytest.mark.parametrize(
@@ -254,9 +326,13 @@ def repository(whole: Catalogue) -> dict[Id, Package]:
 
 
 @pytest.fixture(scope="module")
-def real_solver(repository: dict[Id, Package], reference: dict[str, Any]) -> Libsolv:
-    known = Universe.of(repository.values(), reference["env"])
-    return Libsolv(known, ("ocaml-base-compiler", reference["compiler"]))
+def real_universe(repository: dict[Id, Package], reference: dict[str, Any]) -> Universe:
+    return Universe.of(repository.values(), reference["env"])
+
+
+@pytest.fixture(scope="module")
+def real_solver(real_universe: Universe, reference: dict[str, Any]) -> Libsolv:
+    return Libsolv(real_universe, ("ocaml-base-compiler", reference["compiler"]))
 
 
 def ids(names: list[str]) -> list[Id]:
@@ -316,3 +392,66 @@ def test_what_is_not_reached_changes_no_answer(
             assert type(one) is type(other)
             # Of what cannot be had the reasons may go another way down.
             assert isinstance(one, Unsatisfiable) or one == other
+
+
+# --- opam itself
+
+SAMPLE = 60 if FULL else 3
+
+
+class Opam:
+    """The host's opam on the same repository, asked for one package after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        repository = folder / "repository"
+        with tarfile.open(OPAM_FILES) as packed:
+            packed.extractall(repository, filter="data")
+        (repository / "repo").write_text('opam-version: "2.0"\n')
+        self._run("init", "--bare", "--no-setup", "--disable-sandboxing", "-k", "local", "default", str(repository))
+        self._run("switch", "create", "empty", "--empty")
+
+    def solve(self, compiler: str, root: str) -> set[Id] | None:
+        """What it would install; None where it says that nothing would do."""
+        told = self._folder / "told.json"
+        done = self._run(
+            "install", "--switch=empty", compiler, root, "--show-actions", f"--json={told}", wanted=(0, 20)
+        )
+        if done == 20:
+            return None
+        steps = [step["install"] for step in json.loads(told.read_text())["solution"]]
+        return {(step["name"], step["version"]) for step in steps}
+
+    def _run(self, *arguments: str, wanted: tuple[int, ...] = (0,)) -> int:
+        around = {"arch": "x86_64", "os_distribution": "debian", "os_family": "debian", "os_version": "12"}
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._folder),
+            "OPAMROOT": str(self._folder / "root"),
+            "OPAMROOTISOK": "1",
+            "OPAMNODEPEXTS": "1",  # what the host has of other packages is no matter
+            **{f"OPAMVAR_{name}": value for name, value in around.items()},
+        }
+        done = subprocess.run(["opam", *arguments, "--yes"], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode in wanted, done.stderr
+        return done.returncode
+
+
+@real
+@pytest.mark.tool("opam")
+def test_opam_agrees(tmp_path: Path, reference: dict[str, Any], real_universe: Universe, real_solver: Libsolv) -> None:
+    """On which package has a solution, always; on the solution, nearly always."""
+    opam, compiler = Opam(tmp_path), ("ocaml-base-compiler", reference["compiler"])
+    roots = [*(f"{job['root']}.{job['version']}" for job in reference["jobs"]), *reference["unsatisfiable"]]
+    solvers = {"libsolv": real_solver, "clingo": Clingo(real_universe, compiler)}
+    other: dict[str, list[str]] = {name: [] for name in solvers}
+    for root in random.Random(12).sample(roots, SAMPLE):
+        wanted = opam.solve(".".join(compiler), root)
+        for name, one in solvers.items():
+            found = one.solve(*ids([root]))
+            assert isinstance(found, Solution) == (wanted is not None), (name, root)
+            if isinstance(found, Solution) and wanted != set(found.packages):
+                other[name].append(root)
+    print("solutions that are not opam's:", other)
+    allowed = max(1, (1 - SAME) * SAMPLE)
+    assert all(len(roots) <= allowed for roots in other.values()), other

@@ -24,7 +24,19 @@ ORDERS = ("auto", *(name for name in STRATEGIES if name != "merge"))
 LAYOUTS = ("chain", "merge")
 WRITTEN_BY = "what `stepwood opam solve --json` writes is read"
 
-ASKED = ("packages", "every", "revdeps", "changed", "repositories", "compilers", "os", "tests", "oldest", "solutions")
+ASKED = (
+    "packages",
+    "every",
+    "revdeps",
+    "changed",
+    "repositories",
+    "compilers",
+    "os",
+    "tests",
+    "oldest",
+    "solver",
+    "solutions",
+)
 WANTED = (*ASKED, "layout", "order", "recipe")
 
 
@@ -34,6 +46,10 @@ def asking(command: F) -> F:
         click.option(
             "--solutions", type=click.Path(path_type=Path), metavar="FILE",
             help="Instead of solving: what `opam solve --json` wrote, plain or .zst.",
+        ),
+        click.option(
+            "--solver", default="libsolv", metavar="libsolv|clingo",
+            help="clingo: by opam's own criteria; needs `pip install 'stepwood[clingo]'`.",
         ),
         click.option("--lower-bounds", "oldest", is_flag=True, help="Prefer older versions of what packages need."),
         click.option("--with-test", "tests", is_flag=True, help="With the tests of the packages that are asked for."),

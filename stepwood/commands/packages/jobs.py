@@ -199,6 +199,7 @@ def _repeated(wanted: dict[str, Any], bases: Sequence[str]) -> Iterator[str]:
         yield f"--base={base}"
     for name, option, plain in (
         ("os", "--os", "debian-12"),
+        ("solver", "--solver", "libsolv"),
         ("layout", "--layout", "chain"),
         ("recipe", "--recipe", RECIPE),
     ):
