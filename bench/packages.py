@@ -73,6 +73,7 @@ def main() -> None:
         run(folder, "solve", "lwt", "--compiler", COMPILER)
         run(folder, "solve", "--all", "--compiler", COMPILER)
         run(folder, "solve", "--all", "--compiler", COMPILER)
+        run(folder, "solve", "--all", "--compiler", COMPILER, "--solver", "clingo")
         run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
         commit(folder)
         run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)

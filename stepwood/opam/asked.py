@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from stepwood.opam import solutions
 from stepwood.opam.backends import backend
 from stepwood.opam.catalogue import Catalogue
+from stepwood.opam.entries import Source
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import Atom
 from stepwood.opam.git import changed
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
+from stepwood.opam.pins import Pins
 from stepwood.opam.platform import variables
 from stepwood.opam.solutions import Answer, Job, Refused
 from stepwood.opam.sources import open_source
@@ -37,6 +39,7 @@ class Asked:
     every      the newest version of each package
     revdeps    the newest version of each package that depends on these; where one is a NAME.VERSION, on that version
     changed    REV..REV: what is new or other in the first repository, a folder with git
+    pins       NAME.VERSION or NAME[.VERSION]=FOLDER: of the package there is nothing else
     compilers  each solved for by itself
     oldest     prefer older versions of what roots need
     solver     the name of what solves, see `backends`
@@ -47,6 +50,7 @@ class Asked:
     revdeps: tuple[str, ...] = ()
     changed: str | None = None
     repositories: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
     compilers: tuple[Id, ...] = ()
     os: str = "debian-12"
     tests: bool = False
@@ -89,10 +93,10 @@ def solve(asked: Asked, memory: Memory) -> Found:
         missing = "--compiler VERSION" if asked.repositories else "--repo REPO"
         raise InputError(f"opam needs {missing}", hint="for instance --repo opam-repository --compiler 5.3.0")
     repositories, touched = _changed(asked) if asked.changed is not None else (asked.repositories, ())
-    sources = [open_source(repository, memory) for repository in repositories]
+    sources, pins = _opened(repositories, asked, memory)
     around = variables(asked.os)
     catalogues = {
-        system: Catalogue(sources, memory, _with_system(around, system))
+        system: Catalogue(sources, memory, _with_system(around, system), pins)
         for system in dict.fromkeys(map(_system, asked.compilers))
     }
     wanted, besides = _roots(asked, [*catalogues.values()], touched)
@@ -104,18 +108,27 @@ def solve(asked: Asked, memory: Memory) -> Found:
         fresh += solving.fresh
     problems = dict.fromkeys(problem for catalogue in catalogues.values() for problem in catalogue.problems)
     # One that knows what it has looked at already, where one is of the platform alone.
-    catalogue = catalogues.get("") or Catalogue(sources, memory, around)
+    catalogue = catalogues.get("") or Catalogue(sources, memory, around, pins)
     return Found(asked, answers, catalogue, fresh, [*problems])
 
 
 def recall(asked: Asked, answers: Sequence[Answer], memory: Memory) -> Found:
     """Answers that were found before, with their packages as the repositories have them now."""
     if asked.kinds or asked.compilers:
-        raise InputError("--solutions says which packages and which compiler", hint="leave out all but --repo and --os")
+        raise InputError(
+            "--solutions says which packages and which compiler", hint="leave out all but --repo, --pin and --os"
+        )
     if not asked.repositories:
         raise InputError("opam needs --repo REPO", hint="where the packages of --solutions are described")
-    sources = [open_source(repository, memory) for repository in asked.repositories]
-    return Found(asked, answers, Catalogue(sources, memory, variables(asked.os)))
+    sources, pins = _opened(asked.repositories, asked, memory)
+    return Found(asked, answers, Catalogue(sources, memory, variables(asked.os), pins))
+
+
+def _opened(repositories: Sequence[str], asked: Asked, memory: Memory) -> tuple[list[Source], Pins]:
+    pins = Pins.of(asked.pins)
+    sources = [open_source(repository, memory) for repository in repositories]
+    pins.check(sources)
+    return sources, pins
 
 
 class _Solving:

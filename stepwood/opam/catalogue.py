@@ -18,11 +18,12 @@ from stepwood.opam.entries import Entry, Source
 from stepwood.opam.filters import Variables
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
+from stepwood.opam.pins import NO_PINS, Pins
 from stepwood.opam.universe import Id, Universe
 from system.errors import SpecError
 
 Origin = tuple[int, Source, Entry]
-"""Where a package version stands: in which of the repositories, by number too, and its opam file."""
+"""Where a package version stands: in which of the repositories, by number too, and its opam file. -1: it is pinned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ class Facts:
 
 
 class Catalogue:
-    """Of some repositories, of which the first that has a version counts, on a platform."""
+    """Of some repositories, of which the first that has a version counts, on a platform; of what is pinned there is
+    nothing but the pin."""
 
-    def __init__(self, sources: Sequence[Source], memory: Memory, variables: Variables) -> None:
+    def __init__(self, sources: Sequence[Source], memory: Memory, variables: Variables, pins: Pins = NO_PINS) -> None:
         self.variables = variables
-        self._sources, self._memory = sources, memory
+        self._sources, self._memory, self._pins = (pins.source, *sources), memory, pins.versions
         self._around = repr(sorted(variables.items())).encode()
         self._origins: dict[str, list[Origin]] = {}
         self._digests: dict[str, bytes] = {}
@@ -116,9 +118,10 @@ class Catalogue:
         if not fresh:
             return
         found: defaultdict[str, dict[str, Origin]] = defaultdict(dict)
-        for number, source in enumerate(self._sources):
+        for number, source in enumerate(self._sources, -1):  # the repositories from 0, whether there are pins or not
             for entry in source.entries(fresh):
-                found[entry.name].setdefault(entry.version, (number, source, entry))
+                if self._pins.get(entry.name, entry.version) == entry.version:
+                    found[entry.name].setdefault(entry.version, (number, source, entry))
         for name in fresh:
             self._origins[name] = origins = [*found[name].values()]
             said = repr([(number, entry.version, entry.content) for number, _, entry in origins])

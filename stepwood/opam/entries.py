@@ -32,12 +32,14 @@ class Entry:
     name, version   the package version that it describes, by its folder's name
     path            where it stands in the repository: packages/lwt/lwt.5.7.0/opam
     content         equal where the bytes are: `git:` and git's id of the blob, 40 digits of hex (64 in a SHA-256 git)
+    folder          of a pin, what it is built from; "" where the opam file says that
     """
 
     name: str
     version: str
     path: str
     content: str
+    folder: str = ""
 
 
 class Source(Protocol):
@@ -58,6 +60,11 @@ class Source(Protocol):
     def files(self, entry: Entry) -> Mapping[str, bytes]:
         """What the folder `files` beside an opam file holds, by the paths below it: patches and the like."""
         ...
+
+
+def is_package(name: str, version: str) -> bool:
+    """Whether opam could call a package and a version so."""
+    return re.fullmatch(_PACKAGE, f"{name}.{version}", re.ASCII) is not None
 
 
 def content_of(data: bytes, algorithm: str = "sha1") -> str:

@@ -10,7 +10,7 @@ from engine.analysis import solutions as analysis
 from engine.analysis.jobs import Jobs, Orders
 from engine.plan import Job, named
 from grammar import ast
-from grammar.source import Body
+from grammar.source import Body, Source
 from stepwood.opam import recipe, solutions
 from stepwood.opam.package import Package
 from stepwood.opam.recipe import Recipe
@@ -122,10 +122,14 @@ class Layout:
         """The name of the build that has an item's source; None where it needs none."""
         name = f"{self.batch.items.names[item]}/source"
         if name not in self.builds:
-            run = recipe.source(self.packages[solutions.parsed(self.batch.items.names[item])])
-            if run is None:
+            package = self.packages[solutions.parsed(self.batch.items.names[item])]
+            ops = recipe.source(package)
+            if package.folder:
+                ops += recipe.pinned(package, self.recipe.root)
+            if not ops:
                 return None
-            self.builds[name] = self._body(ast.Spec((), ast.FromBuild(RECIPE), (run,)))
+            text = Source(package.folder, "", package.folder) if package.folder else self.recipe.body.source
+            self.builds[name] = Body(ast.Spec((), ast.FromBuild(RECIPE), ops), text)
         return name
 
     def _install(self, item: int) -> ast.Run:

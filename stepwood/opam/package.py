@@ -16,22 +16,24 @@ Sections = tuple[tuple[str, Mapping[str, Value]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One version of a package. `fields` are the values of its file, the last of a name; `sections` those in braces."""
+    """One version of a package. `fields` are the values of its file, the last of a name; `sections` those in braces;
+    `folder` is its source where that is pinned to one, and then what its file says of a source does not count."""
 
     name: str
     version: str
     fields: Mapping[str, Value] = field(default_factory=dict)
     sections: Mapping[str, Sections] = field(default_factory=dict)
+    folder: str = ""
 
     @classmethod
-    def of(cls, name: str, version: str, file: File) -> Package:
+    def of(cls, name: str, version: str, file: File, folder: str = "") -> Package:
         fields = {item.name: item.value for item in file.items if isinstance(item, Field)}
         sections: dict[str, Sections] = {}
         for item in file.items:
-            if isinstance(item, Section):
+            if isinstance(item, Section) and not (folder and item.kind == "url"):
                 inner = {one.name: one.value for one in item.items if isinstance(one, Field)}
                 sections[item.kind] = (*sections.get(item.kind, ()), (item.label, MappingProxyType(inner)))
-        return cls(name, version, MappingProxyType(fields), MappingProxyType(sections))
+        return cls(name, version, MappingProxyType(fields), MappingProxyType(sections), folder)
 
     def __str__(self) -> str:
         return f"{self.name}.{self.version}"
@@ -39,6 +41,8 @@ class Package:
     def variables(self, around: Variables) -> Variables:
         """What its conditions may ask for: itself, and what is known around it."""
         own: dict[str, Constant] = {"name": self.name, "version": self.version}
+        if self.folder:
+            own["dev"] = True
         return {**around, **own}
 
     def depends(self, around: Variables) -> Formula:

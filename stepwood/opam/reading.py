@@ -32,7 +32,7 @@ def read(wanted: Sequence[tuple[Source, Entry]], memory: Memory) -> Iterator[Pac
             yield file
         else:
             assert isinstance(file, File)
-            yield Package.of(entry.name, entry.version, file)
+            yield Package.of(entry.name, entry.version, file, entry.folder)
 
 
 def _parsed(source: Source, entries: Sequence[Entry]) -> dict[tuple[int, Entry], File | SpecError]:

@@ -31,6 +31,8 @@ ARCHIVES = ast.Mount("opam-archives", "/var/cache/opam-archives", (("sharing", "
 SHELL = ast.Shell(("/bin/sh", "-e", "-c"))
 GONE, CHANGED = 22, 65
 """Exit statuses of a source step: no place has it (any more), and what a place has is not what its checksum says."""
+LEFT_BEHIND = (".git", "_build", "_opam")
+"""What a folder has beside sources, at any depth."""
 SYSTEM = "system packages"
 NOT_BUILT_WITH = frozenset([
     "author", "authors", "available", "bug-reports", "build-doc", "build-test", "conflict-class", "conflicts",
@@ -127,13 +129,22 @@ def _archive(fields: Mapping[str, Value]) -> Archive:
     return Archive(tuple(urls), kind, known[kind])
 
 
-def source(package: Package) -> ast.Run | None:
-    """Fetch all that its source consists of to where opam looks first; None where it has no source."""
+def source(package: Package) -> tuple[ast.Op, ...]:
+    """Fetch all that its source consists of to where opam looks first; nothing where it has no source."""
     wanted = archives(package)
-    if not wanted:
-        return None
     gets = "".join(f"get {one.kind} {one.checksum} {' '.join(map(shlex.quote, one.urls))}\n" for one in wanted)
-    return ast.Run(f"# source {package}\n{_GET}{gets}", cache=(ARCHIVES,), network=("host",))
+    fetched = ast.Run(f"# source {package}\n{_GET}{gets}", cache=(ARCHIVES,), network=("host",))
+    return (fetched,) if wanted else ()
+
+
+def pinned(package: Package, root: str) -> tuple[ast.Op, ...]:
+    """Pack the folder that it is pinned to, the context, as an archive that opam looks for first by its checksum, which
+    is told to `install` in a file, as only the step knows it. (opam itself would need rsync for a folder.)"""
+    folder = f"{root}/pinned-{package.name}"
+    return (
+        ast.Copy((".",), folder, exclude=LEFT_BEHIND),
+        ast.Run(f"# source {package}\n{_PACK.format(name=package.name, package=package)}"),
+    )
 
 
 _GET = f"""\
@@ -151,6 +162,20 @@ get() {{
   done
   exit $status
 }}
+"""
+
+
+_PACK = """\
+cd "$OPAMROOT"
+tar --sort=name --mtime=2000-01-01Z --owner=0 --group=0 --numeric-owner -cf pinned.tar pinned-{name}
+gzip -n -1 pinned.tar
+sum=$(sha256sum <pinned.tar.gz | cut -d' ' -f1)
+place=download-cache/sha256/$(printf %.2s $sum)
+mkdir -p $place download-cache/pins
+mv pinned.tar.gz $place/$sum
+printf 'url {{\\n  src: "https://pinned.invalid/{package}.tar.gz"\\n  checksum: "sha256=%s"\\n}}\\n' $sum \\
+  >download-cache/pins/{package}
+rm -rf pinned-{name}
 """
 
 
@@ -197,6 +222,8 @@ def _described(package: Package, text: str, files: Mapping[str, bytes]) -> str:
         end += "_"
     folder = f'"$OPAMROOT/repository/packages/{package.name}/{package}"'
     lines = [f"mkdir -p {folder}", f"cd {folder}", f"cat >opam <<'{end}'", f"{text}{end}"]
+    if package.folder:
+        lines.append(f'cat "$OPAMROOT/download-cache/pins/{package}" >>opam')
     for path, data in files.items():
         place = f"files/{path}"
         lines += [f"mkdir -p {shlex.quote(posixpath.dirname(place))}", f"base64 -d >{shlex.quote(place)} <<'END'"]

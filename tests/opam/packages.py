@@ -36,10 +36,10 @@ def value(text: str) -> Value:
     return field.value
 
 
-def package(id: str, text: str = "") -> Package:
-    """`lwt.5.7.0` with what its opam file says."""
+def package(id: str, text: str = "", folder: str = "") -> Package:
+    """`lwt.5.7.0` with what its opam file says, or as a folder has it."""
     name, version = id.split(".", 1)
-    return Package.of(name, version, READER.parse(text, file=f"packages/{name}/{id}/opam"))
+    return Package.of(name, version, READER.parse(text, file=f"packages/{name}/{id}/opam"), folder)
 
 
 def universe(packages: Mapping[str, str]) -> Universe:

@@ -16,7 +16,7 @@ TWO = {"packages/a/a.1/opam": "1", "packages/a/a.2/opam": "2"}
 
 def make(folder: Path, *trees: dict[str, str]) -> Path:
     """`a/b`: a file; `a@`: a link."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for tree in trees:
         for name, content in tree.items():
             path = folder / name.rstrip("@")

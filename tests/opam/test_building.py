@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,42 @@ def test_opam_knows_what_is_in_a_result_and_can_build_it_again(bench: Bench) -> 
     assert "removed   app.1\n" in said
     assert "installed app.1\n" in said
     assert said.endswith("I am app\n")
+
+
+def test_a_pinned_folder_is_built_as_it_is_now(bench: Bench) -> None:
+    mine = bench.folder / "mine"
+    (mine / "_build").mkdir(parents=True)
+    (mine / "_build" / "leftover").touch()
+    (mine / "x").write_text("first\n")
+    text = f"""{INSTALL.replace("NAME", "lib")}
+        build: [["test" "!" "-e" "_build"] ["sh" "-c" "echo this is $(cat x)"]]
+        run-test: ["grep" "first" "x"]
+    """
+    (mine / "lib.opam").write_text(text)
+    pin = ("--pin", f"lib={mine}")
+    found = bench.cells("lib", "app", *pin, "--with-test")
+    assert {id: cell["result"] for id, cell in found.items()} == {"lib.dev": "good", "app.1": "good"}
+    assert bench.cells("app", *pin)["app.1"]["seconds"] == 0, "nothing has changed"
+    command = json.loads((bench.folder / "results.json").read_text())["command"]
+    assert f"--pin=lib={mine}" in command
+    (mine / "x").write_text("second\n")
+    found = bench.cells("lib", "app", *pin, "--with-test", code=1)
+    assert {id: cell["result"] for id, cell in found.items()} == {"lib.dev": "partial", "app.1": "good"}
+    assert found["app.1"]["seconds"] > 0
+
+    spec = bench.opam("spec", "app", *pin)
+    assert f"--context {mine}" in spec.stderr
+    (bench.folder / "pinned.spec").write_text(spec.stdout)
+    bench.run("build", "-q", "pinned.spec", "--context", str(mine))
+    assert re.search(r" (\d+) distinct: \1 cached", bench.run("plan", "pinned.spec", "--context", str(mine)).stdout)
+    assert "--context" in bench.opam("build", "app", *pin, "--context", str(mine), code=2).stderr
+    other = ("--pin", f"tool.1={mine}")
+    (mine / "tool.opam").write_text("")
+    bench.opam("spec", "app", *pin, *other)
+    (bench.folder / "apart").mkdir()
+    (bench.folder / "apart/tool.opam").write_text("")
+    told = bench.opam("spec", "app", *pin, "--pin", f"tool.1={bench.folder}/apart", code=2).stderr
+    assert told.startswith("opam spec prints what has one folder pinned at most")
 
 
 def test_every_fault_has_its_class_and_the_batch_goes_on(bench: Bench) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from grammar import ast
+from grammar.opam.ast import Field, Section
 from grammar.opam.parser import Reader
 from grammar.parser import parse
 from grammar.source import Body, Source
 from stepwood.opam import recipe
 from stepwood.opam.recipe import Archive, Recipe
 from system.errors import InputError
-from tests.opam.packages import package
+from tests.opam.packages import READER, package
+from tests.opam.repositories import make
 
 MD5, SHA256, SHA512 = "ab" * 16, "cd" * 32, "ef" * 64
 LIB = """
@@ -98,7 +102,7 @@ def test_all_that_a_source_consists_of_goes_by_its_strongest_checksum() -> None:
     bare = f'url {{ archive: "http://host/x" checksum: "{MD5}" }}'
     assert recipe.archives(package("lib.1", bare)) == [Archive(("http://host/x",), "md5", MD5)]
     assert recipe.archives(package("lib.1", "")) == []
-    assert recipe.source(package("lib.1", "")) is None
+    assert not recipe.source(package("lib.1", ""))
 
 
 @pytest.mark.parametrize(
@@ -117,8 +121,8 @@ def test_a_source_at_no_fixed_state_is_refused(url: str, told: str) -> None:
 
 def test_a_label_says_what_a_step_is_for() -> None:
     lib = package("lib.1", LIB)
-    source = recipe.source(lib)
-    assert source is not None
+    (source,) = recipe.source(lib)
+    assert isinstance(source, ast.Run)
     assert recipe.label(source.command) == ("source", "lib.1")
     assert recipe.label(recipe.install(lib, [], {}).command) == ("install", "lib.1")
     assert recipe.label(recipe.test(lib, [], [], {}).command) == ("test", "lib.1")
@@ -149,8 +153,8 @@ def test_of_a_log_of_opam_the_output_of_what_failed_is_taken() -> None:
 
 def test_network_is_for_sources_and_system_packages_only() -> None:
     lib = package("lib.1", LIB)
-    source = recipe.source(lib)
-    assert source is not None
+    (source,) = recipe.source(lib)
+    assert isinstance(source, ast.Run)
     assert source.network == recipe.system(["gcc"]).network == ("host",)
     assert recipe.install(lib, [], {}).network == recipe.test(lib, [], [], {}).network == ()
 
@@ -187,8 +191,8 @@ def test_files_reach_the_repository_byte_by_byte(tmp_path: Path, text: str) -> N
 def fetch(tmp_path: Path, content: bytes | None, checksum: str) -> int:
     """The exit status of a source step where the one address has `content`, or nothing."""
     lib = package("lib.1", f'url {{ src: "https://host/x" checksum: "sha256={checksum}" }}')
-    run = recipe.source(lib)
-    assert run is not None
+    (run,) = recipe.source(lib)
+    assert isinstance(run, ast.Run)
     script = "exit 22" if content is None else f'while [ "$1" != -o ]; do shift; done; cp {tmp_path}/content "$2"'
     (tmp_path / "content").write_bytes(content or b"")
     command = run.command.replace(recipe.ARCHIVES.target, f"{tmp_path}/cache")
@@ -205,6 +209,37 @@ def test_a_source_is_fetched_checked_and_kept_for_others(tmp_path: Path) -> None
     assert fetch(tmp_path, None, sum) == 0, "the second time it comes from the cache"
     assert place.read_bytes() == b"content"
     assert len((tmp_path / "asked").read_text().splitlines()) == 1
+
+
+def test_a_pinned_folder_is_packed_where_opam_finds_it_whenever_it_was_written(tmp_path: Path) -> None:
+    lib = package("lib.1", 'url { src: "https://host/x" }', folder="/src/lib")
+    copy, run = recipe.pinned(lib, "/opam")
+    assert isinstance(copy, ast.Copy)
+    assert (copy.sources, copy.destination, copy.source) == ((".",), "/opam/pinned-lib", ast.FromContext())
+    assert isinstance(run, ast.Run)
+    assert recipe.label(run.command) == ("source", "lib.1")
+    assert recipe.archives(lib) == [], "the folder is the source, whatever the file says"
+    sums = set()
+    for time in (0, 10**9):
+        root = tmp_path / str(time)
+        make(root / "pinned-lib", {"b/x": "content", "a": ""})
+        os.utime(root / "pinned-lib/a", (time, time))
+        done = sh(run.command, OPAMROOT=str(root))
+        assert done.returncode == 0, done.stderr
+        (archive,) = (root / "download-cache/sha256").rglob("?" * 64)
+        assert archive.parent.name == archive.name[:2]
+        with tarfile.open(archive) as packed:
+            assert packed.getnames() == ["pinned-lib", *(f"pinned-lib/{name}" for name in ("a", "b", "b/x"))]
+        sums.add(hashlib.sha256(archive.read_bytes()).hexdigest())
+        assert not (root / "pinned-lib").exists()
+        install = recipe.install(lib, [], {})
+        done = sh(install.command, OPAMROOT=str(root), PATH=tools(tmp_path, opam=":"))
+        assert done.returncode == 0, done.stderr
+        (*_, url) = READER.parse((root / "repository/packages/lib/lib.1/opam").read_text(), file="opam").items
+        assert isinstance(url, Section)
+        assert url.kind == "url"
+        assert [item.value for item in url.items if isinstance(item, Field)][1:] == [f"sha256={archive.name}"]
+    assert sums == {archive.name}
 
 
 def test_a_source_that_is_gone_or_another_says_so(tmp_path: Path) -> None:

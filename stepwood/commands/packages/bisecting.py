@@ -53,6 +53,7 @@ def bisect(good: str, bad: str, **shared: Any) -> None:
 def _builds(wanted: dict[str, Any], revision: str, shared: dict[str, Any]) -> bool:
     """Whether the package builds in a revision; it is said."""
     made = jobs_of(**wanted)
+    made.check(shared["context"])
     if not made.jobs:
         say(f"{revision}: not available: {made.refused[0].reason}")
         return False

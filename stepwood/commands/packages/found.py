@@ -30,6 +30,7 @@ ASKED = (
     "revdeps",
     "changed",
     "repositories",
+    "pins",
     "compilers",
     "os",
     "tests",
@@ -61,6 +62,10 @@ def asking(command: F) -> F:
         click.option(
             "--repo", "repositories", multiple=True, metavar="REPO",
             help="A folder, a tar or GIT:REV; of several, the first that has a version counts.",
+        ),
+        click.option(
+            "--pin", "pins", multiple=True, metavar="PIN",
+            help="NAME.VERSION, or NAME[.VERSION]=FOLDER to build what a folder has: of NAME there is nothing else.",
         ),
         click.option("--changed", metavar="REV..REV", help="What is new or other in the first --repo, a git checkout."),
         click.option(

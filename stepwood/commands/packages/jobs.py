@@ -44,6 +44,13 @@ class Made:
     jobs: Sequence[Job]
     accepted: Set[Id]
     """Packages whose maintainers know that they fail here."""
+    folders: Set[str]
+    """What packages are pinned to: the contexts of their sources."""
+
+    def check(self, context: Path | None) -> None:
+        """Raises InputError where a context would stand in for these."""
+        if context is not None and self.folders:
+            raise InputError("--context is where every copy reads, and a --pin has a folder of its own")
 
 
 def jobs_of(layout: str, order: str, recipe: Path, **wanted: Any) -> Made:
@@ -68,7 +75,7 @@ def jobs_of(layout: str, order: str, recipe: Path, **wanted: Any) -> Made:
         assert chosen.orders is not None
         jobs = made.chains(chosen.orders)
     accepted = {id for id in needed if answered.asked.os in packages[id].accepts_failures()}
-    return Made(solved, refused, jobs, accepted)
+    return Made(solved, refused, jobs, accepted, {packages[id].folder for id in needed} - {""})
 
 
 def _recipe(path: Path) -> Body:
@@ -94,6 +101,12 @@ def spec(output: Path | None, **wanted: Any) -> int:
 
     made = jobs_of(**wanted)
     _tell(made.refused)
+    if len(made.folders) > 1:
+        raise InputError(
+            "opam spec prints what has one folder pinned at most", hint="a text copies from the one folder of --context"
+        )
+    for folder in made.folders:
+        say(f"to be built with --context {shlex.quote(folder)}")
     if len(made.jobs) == 1 and wanted["layout"] == "chain":
         put([printer.format_spec(inlined(made.jobs[0])).rstrip("\n")], output)
     elif made.jobs:
@@ -119,6 +132,7 @@ def plan(**shared: Any) -> None:
 
     plans.check(**shared)
     made = jobs_of(**{name: shared.pop(name) for name in WANTED})
+    made.check(shared["context"])
     _tell(made.refused)
     plans.show(made.jobs, True, **shared)
 
@@ -135,6 +149,7 @@ def build(into: Path | None, as_json: bool, **shared: Any) -> int:
 
     wanted = {name: shared.pop(name) for name in WANTED}
     made = jobs_of(**wanted)
+    made.check(shared["context"])
     _tell(made.refused)
     command = shlex.join(["stepwood", "opam", "build", *_repeated(wanted, shared["base"])])
     ran = run(made, as_json=as_json, **shared) if made.jobs else None
@@ -195,8 +210,8 @@ def _repeated(wanted: dict[str, Any], bases: Sequence[str]) -> Iterator[str]:
     after = (wanted["changed"] or "").partition("..")[2]
     for number, repository in enumerate(wanted["repositories"]):
         yield f"--repo={repository}:{after}" if after and not number else f"--repo={repository}"
-    for base in bases:
-        yield f"--base={base}"
+    yield from (f"--pin={pin}" for pin in wanted["pins"])
+    yield from (f"--base={base}" for base in bases)
     for name, option, plain in (
         ("os", "--os", "debian-12"),
         ("solver", "--solver", "libsolv"),
