@@ -55,9 +55,12 @@ def fields(action: Action) -> Fields:
             return [("inputs", list(inputs))]
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def step_id(action: Action) -> StepId:
     """The id of a step: 64 hexadecimal digits."""
-    text = json.dumps([VERSION, kind(action), fields(action)], separators=(",", ":"))
+    text = _ENCODER.encode([VERSION, kind(action), fields(action)])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

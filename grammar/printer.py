@@ -63,8 +63,8 @@ def format_atom(text: str) -> str:
 
 def quoted(text: str) -> str:
     r"""`text` as a string on one line. What cannot be seen is written as the bytes it is, `\xHH` each."""
-    if text.isprintable():
-        return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
+    if text.replace("\n", "").isprintable():  # nearly all, and long ones among them
+        return '"' + text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") + '"'
     return '"' + _TO_ESCAPE.sub(lambda match: _escape(match[0]), text) + '"'
 
 

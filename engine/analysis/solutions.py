@@ -16,18 +16,24 @@ def read(document: Mapping[str, object]) -> Jobs:
 
     Raises ValueError that names what is not as described above, or a cycle of dependencies.
     """
-    table = _Table()
     solutions = document.get("jobs")
     if not isinstance(solutions, list):
         raise ValueError("jobs: not a list")
-    jobs = []
+    found = []
     for number, solution in enumerate(solutions):
         where = f"jobs[{number}]"
         if not isinstance(solution, dict):
             raise ValueError(f"{where}: not an object")
         packages = _packages(where, solution.get("packages"))
-        jobs.append(table.job(where, packages, _deps(where, solution.get("deps"), len(packages))))
-    return Jobs(table.names, table.needs, jobs)
+        found.append((packages, _deps(where, solution.get("deps"), len(packages))))
+    return jobs(found)
+
+
+def jobs(solutions: Iterable[tuple[Sequence[str], Sequence[Sequence[int]]]]) -> Jobs:
+    """Of solutions that are known to be as described above: packages and deps each. Raises ValueError for a cycle."""
+    table = _Table()
+    found = [table.job(f"jobs[{number}]", *solution) for number, solution in enumerate(solutions)]
+    return Jobs(table.names, table.needs, found)
 
 
 class _Table:
@@ -44,15 +50,16 @@ class _Table:
         todo = list(reversed(range(len(packages))))
         while todo:
             index = todo[-1]
-            missing = [dep for dep in deps[index] if dep not in items]
-            if missing and index in entered:
-                raise ValueError(f"{where}: {packages[index]} depends on itself")
-            entered.add(index)
-            todo += reversed(missing)
+            missing = [] if index in items else [dep for dep in deps[index] if dep not in items]
             if not missing:
                 todo.pop()
                 if index not in items:
                     items[index] = self._item(packages[index], {items[dep] for dep in deps[index]})
+            elif index in entered:
+                raise ValueError(f"{where}: {packages[index]} depends on itself")
+            else:
+                entered.add(index)
+                todo += reversed(missing)
         return tuple(items.values())
 
     def _item(self, package: str, needs: Iterable[int]) -> int:

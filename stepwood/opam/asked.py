@@ -6,7 +6,6 @@ commit of a repository to the next; so it is kept under them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
 from stepwood.opam.pins import Pins
 from stepwood.opam.platform import variables
+from stepwood.opam.reach import Reach
 from stepwood.opam.solutions import Answer, Job, Refused
 from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id
@@ -144,13 +144,15 @@ class _Solving:
         if version not in known:
             hint = did_you_mean(version, known, f"there are {', '.join(known[-5:])}" if known else None)
             raise InputError(f"no {name} has the version {version}", hint=hint)
-        self._always = catalogue.reach({name, *(name for name, _ in besides)})
+        self._reach = Reach(catalogue, memory, compiler)
+        self._always = self._reach.of({name, *(name for name, _ in besides)})
         """What every root can reach."""
 
     def answers(self, roots: Sequence[Id]) -> list[Answer]:
         facts = self._catalogue.facts({name for name, _ in roots})
         there = [root for root in roots if root[1] in facts[root[0]].versions]
-        reach = {root: self._always | self._reach(root[0]) for root in there}
+        self._reach.look_up({name for name, _ in there})
+        reach = {root: self._always | self._reached(root[0]) for root in there}
         keys = {root: self._key(root, reach[root]) for root in there}
         known = self._memory.recall(keys.values())
         found: dict[Id, Answer] = {
@@ -165,18 +167,18 @@ class _Solving:
                 found[root] = Refused(root, self._compiler, f"{'.'.join(root)} is not available there")
         return [found.get(root) or fresh[root] for root in roots]
 
-    def _reach(self, name: str) -> set[str]:
-        return self._catalogue.reach({name}, tested=name if self._asked.tests else "")
+    def _reached(self, name: str) -> set[str]:
+        return self._reach.of({name}, tested=name if self._asked.tests else "")
 
     def _key(self, root: Id, reach: Collection[str]) -> str:
         asked = (root, self._compiler, self._besides, self._asked.tests, self._asked.oldest, self._backend.version)
-        return f"answer {hashlib.sha256(repr(asked).encode() + self._catalogue.digest(reach)).hexdigest()}"
+        return self._reach.key("answer", asked, reach)
 
     def _solved(self, reach: Mapping[Id, set[str]]) -> Iterator[Answer]:
         """Of each of these roots."""
         if not reach:
             return iter(())
-        universe = self._catalogue.universe(set[str]().union(*reach.values()))
+        universe = self._reach.universe(set[str]().union(*reach.values()))
         try:
             solver = self._backend.start(universe, self._compiler, self._asked.oldest)
         except KeyError as error:

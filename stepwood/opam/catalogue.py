@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from stepwood.opam import reading
+from stepwood.opam.candidate import Candidate
 from stepwood.opam.entries import Entry, Source
 from stepwood.opam.filters import Variables
+from stepwood.opam.formulas import Atom
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
 from stepwood.opam.pins import NO_PINS, Pins
-from stepwood.opam.universe import Id, Universe
+from stepwood.opam.universe import Id, available, newest
 from system.errors import SpecError
 
 Origin = tuple[int, Source, Entry]
@@ -34,6 +36,7 @@ class Facts:
     newest     the last of them that is neither to be avoided nor deprecated
     asks       the names that one of them may depend on; `tested`: or its tests
     takes      the names that one of them is built after where they are there anyway
+    meaning    another where something is other that a solver asks for
     problems   what is wrong with opam files of it, which are left out
     """
 
@@ -42,6 +45,7 @@ class Facts:
     asks: frozenset[str]
     tested: frozenset[str]
     takes: frozenset[str]
+    meaning: bytes
     problems: tuple[str, ...]
 
 
@@ -73,27 +77,22 @@ class Catalogue:
             self._look_up(fresh)
         return self._facts
 
-    def reach(self, starts: Iterable[str], tested: str = "") -> set[str]:
-        """The names that these may depend on, themselves too; of `tested` its tests count."""
+    def reach(self, starts: Iterable[str]) -> set[str]:
+        """The names that these may depend on in any version, themselves too."""
         found: set[str] = set()
         todo = set(starts)
         while todo:
             found |= todo
             facts = self.facts(todo)
-            asked = (facts[name].tested if name == tested else facts[name].asks for name in todo)
-            todo = set[str]().union(*asked) - found
+            todo = set[str]().union(*(facts[name].asks for name in todo)) - found
         return found
 
     def digest(self, names: Iterable[str]) -> bytes:
-        """Another where anything is other of these names, or of the platform. They were looked up before."""
-        digest = hashlib.sha256(self._around)
-        for name in sorted(names):
-            digest.update(self._digests[name])
-        return digest.digest()
-
-    def universe(self, names: Collection[str]) -> Universe:
-        """All versions of these names."""
-        return Universe.of(self.packages(names).values(), self.variables)
+        """Another where what these names mean to a solver is other, or the platform."""
+        names = sorted(names)
+        facts = self.facts(names)
+        said = b"".join([facts[name].meaning for name in names])
+        return hashlib.sha256(self._around + said).digest()
 
     def packages(self, names: Collection[str], only: Collection[Id] | None = None) -> dict[Id, Package]:
         """The package versions of these names, or some of them."""
@@ -145,24 +144,26 @@ class Catalogue:
         return reading.read([(source, entry) for _, source, entry in origins], self._memory)
 
     def _find(self, name: str, read: Sequence[Package | SpecError]) -> Facts:
-        universe = Universe.of([one for one in read if isinstance(one, Package)], self.variables)
-        there = universe.packages.get(name, {})
-        newest = universe.newest(name)
-        asked = [_asked(package, self.variables) for package in there.values()]
-        tested = [_asked(package, {**self.variables, "with-test": True}) for package in there.values()]
-        takes = [{atom.name for atom in package.optional(self.variables)} for package in there.values()]
+        there = available([one for one in read if isinstance(one, Package)], self.variables)
+        candidates = {package.version: Candidate.of(package, self.variables) for package in there}
         return Facts(
-            tuple(there),
-            None if newest is None else newest[1],
-            frozenset[str]().union(*asked),
-            frozenset[str]().union(*tested),
-            frozenset[str]().union(*takes),
+            tuple(candidates),
+            newest(candidates),
+            _names(atom for one in candidates.values() for need in one.needs for atom in need),
+            _names(atom for one in candidates.values() for need in one.tested for atom in need),
+            _names(atom for package in there for atom in package.optional(self.variables)),
+            hashlib.sha256(repr([name, *map(_meaning, there)]).encode(errors="surrogateescape")).digest(),
             tuple(str(one) for one in read if isinstance(one, SpecError)),
         )
 
 
-def _asked(package: Package, around: Variables) -> set[str]:
-    return {atom.name for atom in package.dependencies(around)}
+def _names(atoms: Iterable[Atom]) -> frozenset[str]:
+    return frozenset(atom.name for atom in atoms)
+
+
+def _meaning(package: Package) -> object:
+    asked = [package.fields.get(name) for name in ("depends", "depopts", "conflicts", "conflict-class", "flags")]
+    return package.version, bool(package.folder), asked
 
 
 def _id(entry: Entry) -> Id:

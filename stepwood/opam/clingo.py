@@ -17,7 +17,7 @@ import clingo
 from stepwood.opam.libsolv import VERSION as _LIBSOLV
 from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.solver import Solution, Unsatisfiable
-from stepwood.opam.universe import LAST_RESORT, Clause, Id, Universe
+from stepwood.opam.universe import Clause, Id, Universe
 
 VERSION = f"clingo {clingo.__version__} {_LIBSOLV}"
 AVOIDED, LAG, SIZE = 3, 2, 1
@@ -60,8 +60,8 @@ class Clingo:
                     program.ask((program.atoms[id],), self._kept(clause))
                 for _, clause in self._universe.excludes(id):
                     program.exclude(id, clause)
-            program.once({id: [f"name {id[0]}", *self._universe[id].classes()] for id in program.ids})
-            avoided = {id for id in program.ids if self._universe[id].flags() & LAST_RESORT}
+            program.once({id: [f"name {id[0]}", *self._universe[id].classes] for id in program.ids})
+            avoided = {id for id in program.ids if self._universe[id].avoided}
             program.minimise(AVOIDED, {id: int(id in avoided) for id in program.ids})
             program.minimise(LAG, self._lag)
             program.minimise(SIZE, dict.fromkeys(program.ids, 1))

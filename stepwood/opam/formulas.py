@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 from grammar.opam.ast import Both, Bound, Either, Group, Option, Prefixed, Value
 from stepwood.opam.filters import RELATIONS, Variables, chain, constant, truth
@@ -23,9 +24,8 @@ NONE: Range = ()
 _OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
-@dataclass(frozen=True, slots=True)
-class Atom:
-    """A package in one of some versions."""
+class Atom(NamedTuple):
+    """A package in one of some versions. A tuple, as it is looked up a hundred thousand times for a plan."""
 
     name: str
     versions: Range = ANY

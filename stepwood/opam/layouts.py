@@ -34,12 +34,8 @@ class Batch:
     @classmethod
     def of(cls, solved: Sequence[solutions.Job]) -> Batch:
         several = len({job.compiler for job in solved}) > 1
-        document = {
-            "jobs": [
-                {"packages": [*map(solutions.text, job.packages)], "deps": [*map(list, job.deps)]} for job in solved
-            ]
-        }
-        return cls([solutions.name(job, several) for job in solved], solved, analysis.read(document))
+        items = analysis.jobs(([*map(solutions.text, job.packages)], job.deps) for job in solved)
+        return cls([solutions.name(job, several) for job in solved], solved, items)
 
 
 @dataclass(slots=True)

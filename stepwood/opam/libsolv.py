@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 
 import solv
 
+from stepwood.opam.candidate import told
 from stepwood.opam.possible import losses, why
 from stepwood.opam.solver import Solution, Unsatisfiable
-from stepwood.opam.universe import LAST_RESORT, Clause, Id, Universe
+from stepwood.opam.universe import Clause, Id, Universe
 
 _BINARY = os.stat(solv._solv.__file__)
 VERSION = f"libsolv {_BINARY.st_size} {_BINARY.st_mtime_ns}"
@@ -40,7 +41,7 @@ class Libsolv:
         self._fill(id for id in universe.ids() if id not in self.lost)
         self._pool.createwhatprovides()
         self._required = self._install(compiler)
-        avoided = [id for id in self._solvables if universe[id].flags() & LAST_RESORT]
+        avoided = [id for id in self._solvables if universe[id].avoided]
         # In one job: libsolv takes each as worse than the one before.
         self._avoided = [self._one_of(solv.Job.SOLVER_DISFAVOR, avoided)] if avoided else []
 
@@ -51,10 +52,10 @@ class Libsolv:
             if id not in self._solvables:
                 return Unsatisfiable([f"{'.'.join(id)} is not available"])
         wanted = [self._required, *map(self._install, (root, *besides))]
-        for told, clause in self._universe.tests(root) if tests else ():
+        for need, clause in self._universe.tests(root) if tests else ():
             kept = clause & self._solvables.keys()
             if not kept:
-                return Unsatisfiable([f"{'.'.join(root)} with its tests needs {told}", *self._missing(clause)])
+                return Unsatisfiable([f"{'.'.join(root)} with its tests needs {told(need)}", *self._missing(clause)])
             wanted.append(self._one_of(solv.Job.SOLVER_INSTALL, kept))
         solver = self._pool.Solver()
         problems = solver.solve([*self._avoided, *wanted])
@@ -76,7 +77,7 @@ class Libsolv:
                 solvable.add_requires(self._clause(clause))
             for _, clause in self._universe.excludes(id):
                 solvable.add_conflicts(self._clause(clause))
-            for name in self._universe[id].classes():
+            for name in self._universe[id].classes:
                 shared = self._pool.Dep(f"class {name}")
                 solvable.add_provides(shared)
                 solvable.add_conflicts(shared)  # not with itself: libsolv does not look there
@@ -115,7 +116,7 @@ class Libsolv:
             return f"{'.'.join(id)} conflicts with {'.'.join(self._ids[rule.othersolvable.id])}"
         conflicts = rule.type == solv.Solver.SOLVER_RULE_PKG_CONFLICTS
         asked = self._universe.excludes(id) if conflicts else self._universe.needs(id)
-        what = next((told for told, one in asked if one == clause), str(rule.dep))
+        what = next((told(need) for need, one in asked if one == clause), str(rule.dep))
         return f"{'.'.join(id)} {'conflicts with' if conflicts else 'needs'} {what}"
 
 

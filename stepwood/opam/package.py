@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -93,21 +93,3 @@ class Package:
 def listed(value: Value) -> tuple[Value, ...]:
     """The members of a list; what is none is alone."""
     return value if isinstance(value, tuple) else (value,)
-
-
-def ordering(package: Package, around: Variables) -> list[Atom]:
-    """What a package is built after where it is there: what it depends on other than `post`, and what it takes where
-    that is there anyway."""
-    around = {**around, "post": False}
-    return [*package.dependencies(around), *package.optional(around)]
-
-
-def built_after(package: Package, chosen: Mapping[str, str], around: Variables) -> set[str]:
-    """The names of those packages of a solution (versions by name) that one is built after."""
-    return present(ordering(package, around), package.name, chosen)
-
-
-def present(atoms: Iterable[Atom], name: str, chosen: Mapping[str, str]) -> set[str]:
-    """The names of those atoms that some versions by name meet, other than a package's own."""
-    found = (atom for atom in atoms if atom.name != name and atom.name in chosen)
-    return {atom.name for atom in found if atom.allows(chosen[atom.name])}

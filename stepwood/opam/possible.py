@@ -8,10 +8,11 @@ goes over all that could come in question, takes a ninth of the time.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from stepwood.opam.candidate import Need, told
 from stepwood.opam.universe import Clause, Id, Universe
 
 NOTHING: Clause = frozenset()
@@ -30,16 +31,24 @@ def losses(universe: Universe, compiler: Id) -> Mapping[Id, Loss]:
     return _Propagation(universe).run(compiler)
 
 
+def forced(universe: Universe, compiler: Id) -> Mapping[str, str]:
+    """The versions, by name, that must be there with the compiler; nothing where that cannot be had."""
+    propagation = _Propagation(universe)
+    lost = propagation.run(compiler)
+    return {} if compiler in lost else dict(sorted(propagation.forced))
+
+
 class _Propagation:
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
         self._lost: dict[Id, Loss] = {}
-        self._forced: set[Id] = set()
-        self._must: list[Id] = []
-        self._dropped: list[tuple[Id, Loss]] = []
+        self.forced: set[Id] = set()
+        # First in, first out: so reasons are short, and the same whatever else is in the universe.
+        self._must: deque[Id] = deque()
+        self._dropped: deque[tuple[Id, Loss]] = deque()
         self._left: dict[Clause, int] = {}
         """Of each need, how many that would meet it are not lost."""
-        self._users: defaultdict[Clause, list[tuple[Id, str]]] = defaultdict(list)
+        self._users: defaultdict[Clause, list[tuple[Id, Need]]] = defaultdict(list)
         self._clauses: defaultdict[Id, list[Clause]] = defaultdict(list)
         self._excluded_by: defaultdict[Id, list[Id]] = defaultdict(list)
         self._classes: defaultdict[str, list[Id]] = defaultdict(list)
@@ -50,24 +59,24 @@ class _Propagation:
         self._force(compiler)
         while self._dropped or self._must:
             if self._dropped:
-                self._drop(*self._dropped.pop())
+                self._drop(*self._dropped.popleft())
             else:
-                self._take(self._must.pop())
+                self._take(self._must.popleft())
         return self._lost
 
     def _enter(self, id: Id) -> None:
-        for told, clause in self._universe.needs(id):
+        for need, clause in self._universe.needs(id):
             if clause not in self._left:
                 self._left[clause] = len(clause)
                 for other in clause:
                     self._clauses[other].append(clause)
-            self._users[clause].append((id, told))
+            self._users[clause].append((id, need))
             if not clause:
-                self._dropped.append((id, Loss(f"needs {told}, which is not there")))
+                self._dropped.append((id, Loss(f"needs {told(need)}, which is not there")))
         for _, clause in self._universe.excludes(id):
             for other in clause:
                 self._excluded_by[other].append(id)
-        for name in self._universe[id].classes():
+        for name in self._universe[id].classes:
             self._classes[name].append(id)
 
     def _drop(self, id: Id, loss: Loss) -> None:
@@ -77,8 +86,8 @@ class _Propagation:
         for clause in self._clauses[id]:
             self._left[clause] -= 1
             if not self._left[clause]:
-                self._dropped += [(user, Loss(f"needs {told}", clause)) for user, told in self._users[clause]]
-            elif self._left[clause] == 1 and any(user in self._forced for user, _ in self._users[clause]):
+                self._dropped += [(user, Loss(f"needs {told(need)}", clause)) for user, need in self._users[clause]]
+            elif self._left[clause] == 1 and any(user in self.forced for user, _ in self._users[clause]):
                 self._meet(clause)
 
     def _take(self, id: Id) -> None:
@@ -86,9 +95,9 @@ class _Propagation:
         loss = Loss(f"conflicts with {'.'.join(id)}")
         name, version = id
         others: list[Id] = [(name, other) for other in self._universe.packages[name] if other != version]
-        others += [other for one in self._universe[id].classes() for other in self._classes[one] if other != id]
+        others += [other for one in self._universe[id].classes for other in self._classes[one] if other != id]
         others += self._excluded_by[id]
-        others += [other for _, clause in self._universe.excludes(id) for other in clause]
+        others += [other for _, clause in self._universe.excludes(id) for other in sorted(clause)]
         self._dropped += [(other, loss) for other in others]
         for _, clause in self._universe.needs(id):
             if self._left[clause] == 1:
@@ -100,8 +109,8 @@ class _Propagation:
                 self._force(id)
 
     def _force(self, id: Id) -> None:
-        if id not in self._forced:
-            self._forced.add(id)
+        if id not in self.forced:
+            self.forced.add(id)
             self._must.append(id)
 
 

@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from stepwood.opam.candidate import Candidate, Need
 from stepwood.opam.filters import Variables
-from stepwood.opam.formulas import ANY, All, Any, Atom, Formula
-from stepwood.opam.package import Package, ordering, present
+from stepwood.opam.formulas import ANY, Atom
+from stepwood.opam.package import Package
 from stepwood.opam.versions import key
 
 Id = tuple[str, str]
 """A package version: its name and its version."""
 Clause = frozenset[Id]
 """Package versions of which one must be there, or of which none may be."""
+Candidates = Mapping[str, Candidate]
+"""Versions of a name, the oldest first."""
+Edges = list[tuple[str, Clause]]
 
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """`packages` has, by name, the versions that are available where `variables` hold, the oldest first."""
-
-    packages: Mapping[str, Mapping[str, Package]]
-    variables: Variables
+    packages: Mapping[str, Candidates]
     # What was asked before.
     _allowed: dict[Atom, Clause] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _needs: dict[Id, list[tuple[str, Clause]]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _edges: dict[Id, list[Atom]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _needs: dict[Id, list[tuple[Need, Clause]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _edges: dict[Id, Edges] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, packages: Iterable[Package], variables: Variables) -> Universe:
-        """Of versions that are equal as versions, the one that comes last counts as newer."""
-        found: dict[str, dict[str, Package]] = {}
+    def of(cls, packages: Iterable[Package], around: Variables) -> Universe:
+        """Those of the packages that are available where `around` holds."""
+        by_name: dict[str, list[Package]] = {}
         for package in packages:
-            if package.available(variables):
-                found.setdefault(package.name, {})[package.version] = package
-        ordered = {
-            name: dict(sorted(versions.items(), key=lambda one: key(one[0]))) for name, versions in found.items()
+            by_name.setdefault(package.name, []).append(package)
+        found = {
+            name: {one.version: Candidate.of(one, around) for one in available(some, around)}
+            for name, some in by_name.items()
         }
-        return cls(ordered, variables)
+        return cls({name: some for name, some in found.items() if some})
 
-    def __getitem__(self, id: Id) -> Package:
+    def __getitem__(self, id: Id) -> Candidate:
         return self.packages[id[0]][id[1]]
 
     def ids(self) -> Iterable[Id]:
         return ((name, version) for name, versions in self.packages.items() for version in versions)
-
-    def newest(self, name: str) -> Id | None:
-        """The newest version that is neither to be avoided nor deprecated; None where there is none."""
-        for version, package in reversed([*self.packages.get(name, {}).items()]):
-            if not package.flags() & LAST_RESORT:
-                return name, version
-        return None
 
     def allowed(self, atom: Atom) -> Clause:
         """The versions that an atom lets through."""
@@ -61,63 +55,53 @@ class Universe:
             known = self._allowed[atom] = frozenset((atom.name, version) for version in kept)
         return known
 
-    def needs(self, id: Id) -> list[tuple[str, Clause]]:
-        """What a version needs, each as people read it and as a clause; one that is empty cannot be met."""
+    def needs(self, id: Id) -> list[tuple[Need, Clause]]:
+        """What a version needs, as it says and as clauses; one that is empty cannot be met."""
         known = self._needs.get(id)
         if known is None:
-            known = self._needs[id] = self._clauses(self[id].depends(self.variables))
+            known = self._needs[id] = self._clauses(self[id].needs)
         return known
 
-    def tests(self, id: Id) -> list[tuple[str, Clause]]:
+    def tests(self, id: Id) -> list[tuple[Need, Clause]]:
         """What a version and its tests need."""
-        return self._clauses(self[id].depends({**self.variables, "with-test": True}))
+        return self._clauses(self[id].tested)
 
-    def excludes(self, id: Id) -> list[tuple[str, Clause]]:
+    def excludes(self, id: Id) -> list[tuple[Need, Clause]]:
         """What may not be there with a version."""
-        others = (atom for atom in self[id].conflicts(self.variables) if atom.name != id[0])
-        return [(told(atom), clause) for atom in others if (clause := self.allowed(atom))]
+        return [((atom,), clause) for atom in self[id].excludes if (clause := self.allowed(atom))]
 
     def built_after(self, id: Id, chosen: Mapping[str, str]) -> set[str]:
         """The names of those packages of a solution (versions by name) that one is built after."""
-        atoms = self._edges.get(id)
-        if atoms is None:
-            atoms = self._edges[id] = ordering(self[id], self.variables)
-        return present(atoms, id[0], chosen)
+        edges = self._edges.get(id)
+        if edges is None:
+            edges = self._edges[id] = self._allowing(self[id].after)
+        return _present(edges, chosen)
 
     def tested_after(self, id: Id, chosen: Mapping[str, str]) -> set[str]:
         """The names of those packages of a solution that one with its tests is built after."""
-        return present(ordering(self[id], {**self.variables, "with-test": True}), id[0], chosen)
+        return _present(self._allowing(self[id].tested_after), chosen)
 
-    def _clauses(self, formula: Formula) -> list[tuple[str, Clause]]:
-        return [(told(one), frozenset().union(*map(self.allowed, one))) for one in _conjunctive(formula)]
+    def _allowing(self, atoms: Iterable[Atom]) -> Edges:
+        return [(atom.name, self.allowed(atom)) for atom in atoms]
 
-
-LAST_RESORT = frozenset(["avoid-version", "deprecated"])
-"""Flags of versions that are taken only where nothing else will do."""
-
-
-def told(alternatives: Sequence[Atom] | Atom) -> str:
-    """`ocaml (>= 4.08 & < 5.0) | dune`, as opam writes formulas."""
-    atoms = [alternatives] if isinstance(alternatives, Atom) else alternatives
-    return " | ".join(map(_told, atoms))
+    def _clauses(self, needs: Iterable[Need]) -> list[tuple[Need, Clause]]:
+        return [
+            (need, self.allowed(need[0]) if len(need) == 1 else frozenset().union(*map(self.allowed, need)))
+            for need in needs
+        ]
 
 
-def _told(atom: Atom) -> str:
-    if atom.versions == ANY:
-        return atom.name
-    groups = [" & ".join(f"{op} {version}" for op, version in group) for group in atom.versions]
-    return f"{atom.name} ({' | '.join(groups)})"
+def available(packages: Iterable[Package], around: Variables) -> list[Package]:
+    """Those of one name that are, the oldest first. Of versions that are equal as versions, and of one that comes
+    twice, the last counts."""
+    found = {package.version: package for package in packages if package.available(around)}
+    return [found[version] for version in sorted(found, key=key)]
 
 
-def _conjunctive(formula: Formula) -> list[tuple[Atom, ...]]:
-    """A formula as alternatives of which each must be met: an alternative of several is multiplied out."""
-    match formula:
-        case Atom():
-            return [(formula,)]
-        case All(parts):
-            return [clause for part in parts for clause in _conjunctive(part)]
-        case Any(parts):
-            found: list[tuple[Atom, ...]] = [()]
-            for part in parts:
-                found = [(*one, *other) for one in found for other in _conjunctive(part)]
-            return found
+def newest(candidates: Candidates) -> str | None:
+    """The newest version that is neither to be avoided nor deprecated; None where there is none."""
+    return next((version for version in reversed([*candidates]) if not candidates[version].avoided), None)
+
+
+def _present(edges: Edges, chosen: Mapping[str, str]) -> set[str]:
+    return {name for name, clause in edges if name in chosen and (name, chosen[name]) in clause}

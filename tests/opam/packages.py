@@ -42,14 +42,14 @@ def package(id: str, text: str = "", folder: str = "") -> Package:
     return Package.of(name, version, READER.parse(text, file=f"packages/{name}/{id}/opam"), folder)
 
 
-def universe(packages: Mapping[str, str]) -> Universe:
+def all_of(files: Mapping[str, str]) -> dict[Id, Package]:
     """Of opam files, by `name.version`, and a compiler."""
-    return Universe.of([package(id, text) for id, text in {".".join(COMPILER): "", **packages}.items()], LINUX)
+    found = [package(id, text) for id, text in {".".join(COMPILER): "", **files}.items()]
+    return {(one.name, one.version): one for one in found}
 
 
-def all_of(universe: Universe) -> dict[Id, Package]:
-    """Its packages by name and version."""
-    return {id: universe[id] for id in universe.ids()}
+def universe(files: Mapping[str, str]) -> Universe:
+    return Universe.of(all_of(files).values(), LINUX)
 
 
 # --- what a solution is

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from engine.analysis.orders import alphabetical, distinct, popular
@@ -17,10 +15,9 @@ from grammar.source import Body, Source
 from stepwood.opam import recipe
 from stepwood.opam.layouts import Batch, Layout, buildable, inlined, workflow
 from stepwood.opam.libsolv import Libsolv
-from stepwood.opam.package import Package
 from stepwood.opam.recipe import Recipe
 from stepwood.opam.solutions import Refused, solved
-from stepwood.opam.universe import Id, Universe
+from stepwood.opam.universe import Id
 from tests.opam.packages import COMPILER, all_of, universe
 from tests.planning import World
 
@@ -46,9 +43,9 @@ def ground() -> Recipe:
 def layout(*, tests: bool = False, system: frozenset[str] = frozenset(), roots: list[Id] = ROOTS) -> Layout:
     known = universe(PACKAGES)
     answers = list(solved(known, Libsolv(known, COMPILER), COMPILER, roots, tests=tests))
-    jobs, refused = buildable(answers, all_of(known))
+    jobs, refused = buildable(answers, all_of(PACKAGES))
     assert not refused
-    return Layout(Batch.of(jobs), ground(), all_of(known), lambda _: {}, system)
+    return Layout(Batch.of(jobs), ground(), all_of(PACKAGES), lambda _: {}, system)
 
 
 def dag(jobs: list[Job]) -> Dag:
@@ -179,16 +176,16 @@ def test_a_package_with_the_same_version_on_other_dependencies_is_another_step()
     packages = {"a.1": 'depopts: ["x"]', "x.1": "", "b.1": 'depends: ["a" "x"]'}
     known = universe(packages)
     answers = list(solved(known, Libsolv(known, COMPILER), COMPILER, [("a", "1"), ("b", "1")]))
-    made = Layout(Batch.of(buildable(answers, all_of(known))[0]), ground(), all_of(known), lambda _: {})
+    made = Layout(Batch.of(buildable(answers, all_of(packages))[0]), ground(), all_of(packages), lambda _: {})
     found = dag(made.merges())
     assert sum("# install a.1" in step.op for step in found) == 2
 
 
 def test_what_lies_at_no_fixed_state_is_refused_with_all_that_need_it() -> None:
-    known: Universe = universe({**PACKAGES, "user.1": 'depends: ["trunk"]'})
-    package: Mapping[Id, Package] = {id: known[id] for id in known.ids()}
+    packages = {**PACKAGES, "user.1": 'depends: ["trunk"]'}
+    known = universe(packages)
     answers = list(solved(known, Libsolv(known, COMPILER), COMPILER, [("user", "1"), ("lib", "1"), ("gone", "1")]))
-    jobs, refused = buildable(answers, package)
+    jobs, refused = buildable(answers, all_of(packages))
     assert [job.root for job in jobs] == [("lib", "1")]
     assert [(one.root[0], one.reason) for one in refused] == [
         ("user", "trunk.1: its source is at no address that can be fetched from: git+https://host/trunk"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepwood.opam.formulas import All, Atom
-from stepwood.opam.package import built_after
-from tests.opam.packages import LINUX, package
+from tests.opam.packages import LINUX, package, universe
 
 
 @pytest.mark.parametrize(
@@ -96,4 +95,5 @@ def test_the_last_of_a_field_counts_and_every_section() -> None:
     ],
 )
 def test_built_after(text: str, expected: set[str]) -> None:
-    assert built_after(package("lwt.1", text), {"a": "1", "b": "2", "lwt": "1"}, LINUX) == expected
+    known = universe({"lwt.1": text, "a.1": "", "b.2": ""})
+    assert known.built_after(("lwt", "1"), {"a": "1", "b": "2", "lwt": "1"}) == expected

@@ -42,8 +42,6 @@ def test_the_reach_of_a_name_is_what_it_may_depend_on(tmp_path: Path) -> None:
     found = catalogue(repository(tmp_path))
     assert found.reach({"app"}) == {"app", "lib", "other", "tool", "docs"}
     assert not [*found.problems], "what is apart is not even read"
-    assert found.reach({"lib"}, tested="lib") == {"app", "lib", "other", "tool", "docs", "tests"}
-    assert found.reach({"app"}, tested="app") == found.reach({"app"}), "tests count of what is asked for only"
     assert found.reach({"nothing"}) == {"nothing"}
     assert found.names == {id.partition(".")[0] for id in FILES}
 
@@ -70,7 +68,7 @@ def test_of_several_repositories_the_first_that_has_a_version_counts(tmp_path: P
     assert [*found.packages({"lib"}, {("lib", "1")})] == [("lib", "1")]
 
 
-def test_a_digest_says_what_names_have_and_where(tmp_path: Path) -> None:
+def test_a_digest_says_what_names_mean_to_a_solver_and_where(tmp_path: Path) -> None:
     text = repository(tmp_path / "one")
     before = catalogue(text)
     names = before.reach({"app"})
@@ -80,9 +78,11 @@ def test_a_digest_says_what_names_have_and_where(tmp_path: Path) -> None:
     (tmp_path / "one/packages/apart/apart.1/opam").write_text("")
     after = catalogue(text)
     assert after.digest(after.reach({"app"})) == before.digest(names)
-    (tmp_path / "one/packages/docs/docs.1/opam").write_text('synopsis: "new"')
-    after = catalogue(text)
-    assert after.digest(after.reach({"app"})) != before.digest(names)
+    docs = tmp_path / "one/packages/docs/docs.1/opam"
+    for means, said in (False, 'synopsis: "new" build: ["make"]'), (True, 'depends: "other"'), (True, "broken: ["):
+        docs.write_text(said)
+        after = catalogue(text)
+        assert (after.digest(after.reach({"app"})) != before.digest(names)) is means, said
 
 
 def test_files_beside_an_opam_file(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stepwood.opam.candidate import Candidate, told
 from stepwood.opam.package import Package
-from stepwood.opam.universe import Universe
+from stepwood.opam.universe import Universe, newest
 from tests.opam.packages import LINUX, package, universe
 
 KNOWN = {"a.1": "", "a.2": "", "b.1": "", "c.1": "", "d.1": "", "e.1": 'available: os = "win32"'}
@@ -13,7 +14,7 @@ KNOWN = {"a.1": "", "a.2": "", "b.1": "", "c.1": "", "d.1": "", "e.1": 'availabl
 
 def needs(depends: str) -> list[tuple[str, str]]:
     found = universe({**KNOWN, "x.1": f"depends: [{depends}]"}).needs(("x", "1"))
-    return [(told, " ".join(sorted(map(".".join, clause)))) for told, clause in found]
+    return [(told(need), " ".join(sorted(map(".".join, clause)))) for need, clause in found]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_needs(depends: str, expected: list[tuple[str, str]]) -> None:
 def test_excludes(conflicts: str, expected: list[object]) -> None:
     """Never a version of itself: there is one of a name anyway."""
     known = universe({**KNOWN, "x.1": f"conflicts: [{conflicts}]", "x.2": ""})
-    assert known.excludes(("x", "1")) == expected
+    assert [(told(need), clause) for need, clause in known.excludes(("x", "1"))] == expected
 
 
 def of(*ids: str, flagged: str = "") -> Universe:
@@ -73,23 +74,23 @@ def test_versions_are_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "newest"),
+    ("known", "expected"),
     [
-        (of("a.9", "a.10", "a.10~rc1"), ("a", "10")),
-        (of("a.9", "a.10", flagged="a.10"), ("a", "9")),
+        (of("a.9", "a.10", "a.10~rc1"), "10"),
+        (of("a.9", "a.10", flagged="a.10"), "9"),
         (of("a.9", flagged="a.9"), None),
-        (of("a.1.0", "a.1.00"), ("a", "1.00")),
-        (of("a.1.00", "a.1.0"), ("a", "1.0")),
+        (of("a.1.0", "a.1.00"), "1.00"),
+        (of("a.1.00", "a.1.0"), "1.0"),
         (of("b.1"), None),
     ],
 )
-def test_newest(known: Universe, newest: tuple[str, str] | None) -> None:
-    assert known.newest("a") == newest
+def test_newest(known: Universe, expected: str | None) -> None:
+    assert newest(known.packages.get("a", {})) == expected
 
 
 def test_what_is_not_available_is_not_there() -> None:
     known = universe(KNOWN)
     assert {".".join(id) for id in known.ids()} == {"ocaml.5", *KNOWN} - {"e.1"}
-    assert known["a", "2"] == Package("a", "2")
+    assert known["a", "2"] == Candidate.of(Package("a", "2"), LINUX)
     with pytest.raises(KeyError):
         known["e", "1"]

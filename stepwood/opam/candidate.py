@@ -1,0 +1,97 @@
+"""A package version as a solver sees it: what it asks for on a platform, all conditions decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from stepwood.opam.filters import Variables
+from stepwood.opam.formulas import ANY, All, Any, Atom, Formula
+from stepwood.opam.package import Package
+
+Need = tuple[Atom, ...]
+"""Alternatives, of which one must be there."""
+LAST_RESORT = frozenset(["avoid-version", "deprecated"])
+"""Flags of versions that are taken only where nothing else will do."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Candidate(NamedTuple):
+    """A tuple, as thousands are remembered and read back at once, which takes a tenth of the time.
+
+    needs     each must be met
+    tested    with what its tests need
+    excludes  none of these may be there with it
+    classes   its conflict classes
+    avoided   it is taken only where nothing else will do
+    after     what it is built after where that is there; `tested_after` with its tests
+    """
+
+    needs: tuple[Need, ...]
+    tested: tuple[Need, ...]
+    excludes: tuple[Atom, ...]
+    classes: tuple[str, ...]
+    avoided: bool
+    after: tuple[Atom, ...]
+    tested_after: tuple[Atom, ...]
+
+    @classmethod
+    def of(cls, package: Package, around: Variables, forced: Mapping[str, str] = NOTHING) -> Candidate:
+        """Where `around` holds. Of one that needs another version of something than is `forced`, by name, no other
+        need is looked at: it cannot be there."""
+        testing = {**around, "with-test": True}
+        return cls(
+            _needs(package.depends(around), forced),
+            _needs(package.depends(testing), forced),
+            _others(package, package.conflicts(around)),
+            package.classes(),
+            not package.flags().isdisjoint(LAST_RESORT),
+            _after(package, around),
+            _after(package, testing),
+        )
+
+
+def told(alternatives: Sequence[Atom]) -> str:
+    """`ocaml (>= 4.08 & < 5.0) | dune`, as opam writes formulas."""
+    return " | ".join(map(_told, alternatives))
+
+
+def _told(atom: Atom) -> str:
+    if atom.versions == ANY:
+        return atom.name
+    groups = [" & ".join(f"{op} {version}" for op, version in group) for group in atom.versions]
+    return f"{atom.name} ({' | '.join(groups)})"
+
+
+def _after(package: Package, around: Variables) -> tuple[Atom, ...]:
+    """What a package depends on other than `post`, and what it takes where that is there anyway."""
+    around = {**around, "post": False}
+    return _others(package, [*package.dependencies(around), *package.optional(around)])
+
+
+def _others(package: Package, atoms: Sequence[Atom]) -> tuple[Atom, ...]:
+    """Without the package itself, and each once."""
+    return tuple(dict.fromkeys(atom for atom in atoms if atom.name != package.name))
+
+
+def _needs(formula: Formula, forced: Mapping[str, str]) -> tuple[Need, ...]:
+    found = _conjunctive(formula)
+    for need in found:
+        if all(atom.name in forced and not atom.allows(forced[atom.name]) for atom in need):
+            return (need,)
+    return tuple(found)
+
+
+def _conjunctive(formula: Formula) -> list[Need]:
+    """A formula as needs: an alternative of several is multiplied out."""
+    match formula:
+        case Atom():
+            return [(formula,)]
+        case All(parts):
+            return [need for part in parts for need in _conjunctive(part)]
+        case Any(parts):
+            found: list[Need] = [()]
+            for part in parts:
+                found = [(*one, *other) for one in found for other in _conjunctive(part)]
+            return found

@@ -1,0 +1,97 @@
+"""Which names an answer may depend on, given a compiler.
+
+A package may need what one of its versions needs, directly or not. A version that needs another `ocaml` than the one
+that the compiler brings cannot be there, whatever else it needs; so that is not followed, and nothing below it counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+
+from stepwood.opam import possible
+from stepwood.opam.candidate import Candidate, Need
+from stepwood.opam.catalogue import Catalogue
+from stepwood.opam.memory import Memory
+from stepwood.opam.package import Package
+from stepwood.opam.universe import Candidates, Id, Universe, available
+
+Near = tuple[frozenset[str], frozenset[str]]
+"""What versions of a name need directly, by name; and with their tests."""
+
+
+class Reach:
+    """With one compiler. What is found of a name is remembered until something of it changes."""
+
+    def __init__(self, catalogue: Catalogue, memory: Memory, compiler: Id) -> None:
+        self._catalogue, self._memory = catalogue, memory
+        self.forced = self._forced(compiler)
+        """What must be there with the compiler: versions by name."""
+        self._near: dict[str, Near] = {}
+
+    def of(self, names: Iterable[str], tested: str = "") -> set[str]:
+        """These, and all that they may need; of `tested` its tests count."""
+        found: set[str] = set()
+        todo = set(names)
+        while todo:
+            found |= todo
+            self.look_up(todo)
+            todo = set[str]().union(*(self._near[name][name == tested] for name in todo)) - found
+        return found
+
+    def look_up(self, names: Iterable[str]) -> None:
+        """Of all of these at once, which is faster than of each."""
+        fresh = [name for name in names if name not in self._near]
+        if not fresh:
+            return
+        self._catalogue.facts(fresh)  # of all at once
+        keys = {name: self.key("near", self.forced, [name]) for name in fresh}
+        known = self._memory.recall(keys.values())
+        self._near |= {name: known[key] for name, key in keys.items() if key in known}  # type: ignore[misc]
+        unknown = {name for name in fresh if name not in self._near}
+        self._near |= {name: _near(some.values()) for name, some in self._candidates(unknown).items()}
+        self._memory.remember((keys[name], self._near[name]) for name in unknown)
+
+    def key(self, kind: str, asked: object, names: Iterable[str]) -> str:
+        """To remember by what follows from these names and from what is asked of them."""
+        return f"{kind} {hashlib.sha256(repr(asked).encode() + self._catalogue.digest(names)).hexdigest()}"
+
+    def universe(self, names: Collection[str]) -> Universe:
+        """All versions of these names, which reach no other."""
+        found = self._candidates(names)
+        return Universe({name: found[name] for name in sorted(names) if found[name]})
+
+    def _candidates(self, names: Collection[str]) -> dict[str, Candidates]:
+        keys = {name: self.key("candidates", self.forced, [name]) for name in names}
+        known = self._memory.recall(keys.values())
+        found: dict[str, Candidates] = {name: known[key] for name, key in keys.items() if key in known}  # type: ignore[misc]
+        unknown: dict[str, list[Package]] = {name: [] for name in names if name not in found}
+        for package in self._catalogue.packages(unknown).values():
+            unknown[package.name].append(package)
+        around = self._catalogue.variables
+        fresh = {
+            name: {one.version: Candidate.of(one, around, self.forced) for one in available(some, around)}
+            for name, some in unknown.items()
+        }
+        self._memory.remember((keys[name], some) for name, some in fresh.items())
+        return found | fresh
+
+    def _forced(self, compiler: Id) -> dict[str, str]:
+        names = self._catalogue.reach({compiler[0]})
+        key = self.key("forced", compiler, names)
+        found = self._memory.recall([key]).get(key)
+        if not isinstance(found, dict):
+            universe = Universe.of(self._catalogue.packages(names).values(), self._catalogue.variables)
+            there = compiler[1] in universe.packages.get(compiler[0], {})
+            found = dict(possible.forced(universe, compiler)) if there else {}
+            self._memory.remember([(key, found)])
+        return found
+
+
+def _near(candidates: Iterable[Candidate]) -> Near:
+    plain = frozenset(name for one in candidates for name in _names(one.needs))
+    return plain, plain.union(name for one in candidates for name in _names(one.tested))
+
+
+def _names(needs: Iterable[Need]) -> Iterator[str]:
+    return (atom.name for need in needs for atom in need)

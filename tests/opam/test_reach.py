@@ -1,0 +1,78 @@
+"""Reach: which names an answer may depend on, with a compiler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stepwood.opam.catalogue import Catalogue
+from stepwood.opam.memory import ProcessMemory
+from stepwood.opam.reach import Reach
+from stepwood.opam.sources import open_source
+from tests.opam.packages import LINUX
+from tests.opam.repositories import make
+
+FILES = {
+    "ocaml-base-compiler.5": 'depends: "ocaml" {= "5" & post}', "ocaml-base-compiler.4": 'depends: "ocaml" {= "4"}',
+    "ocaml.5": 'depends: ["ocaml-base-compiler" {= "5"} "config"]', "ocaml.4": 'depends: "ocaml-base-compiler" {= "4"}',
+    "config.1": "",
+    "app.1": 'depends: ["ocaml" {>= "4"} "lib"]',
+    "lib.1": 'depends: ["ocaml" {< "5"} "old"]',
+    "lib.2": 'depends: [("ocaml" {< "5"} | "ocaml" {>= "5"}) "new" "tests" {with-test}]',
+    "lib.3": 'depends: [("ocaml" {< "5"} | "other") "either"]',
+    "lib.4": 'depends: "windows" available: os = "win32"',
+    "old.1": 'depends: "older"', "older.1": "", "new.1": "", "tests.1": 'depends: "deep"', "deep.1": "",
+    "other.1": "", "either.1": "", "windows.1": "",
+}  # fmt: skip
+
+
+def reach(folder: Path, files: dict[str, str], compiler: str = "5") -> Reach:
+    text = str(make(folder, {f"packages/{id.partition('.')[0]}/{id}/opam": text for id, text in files.items()}))
+    memory = ProcessMemory()
+    return Reach(Catalogue([open_source(text, memory)], memory, LINUX), memory, ("ocaml-base-compiler", compiler))
+
+
+def test_what_is_forced_comes_with_the_compiler(tmp_path: Path) -> None:
+    assert reach(tmp_path, FILES).forced == {"config": "1", "ocaml": "5", "ocaml-base-compiler": "5"}
+    assert reach(tmp_path, FILES, "4").forced == {"ocaml": "4", "ocaml-base-compiler": "4"}
+    assert reach(tmp_path, FILES, "3").forced == {}
+
+
+def test_what_the_compiler_rules_out_is_not_followed(tmp_path: Path) -> None:
+    compiler = {"ocaml", "ocaml-base-compiler", "config"}
+    new = {"lib", "new", "other", "either"} | compiler
+    found = reach(tmp_path, FILES)
+    assert found.of({"app"}) == {"app"} | new
+    assert found.of({"lib"}, tested="lib") == {"tests", "deep"} | new
+    assert found.of({"app"}, tested="app") == {"app"} | new, "tests count of what is asked for only"
+    assert found.of({"nothing"}) == {"nothing"}
+    assert {"old", "older"} <= reach(tmp_path, FILES, "4").of({"app"})
+
+
+def test_of_what_is_ruled_out_the_reason_is_all_that_is_asked(tmp_path: Path) -> None:
+    found = reach(tmp_path, FILES)
+    universe = found.universe(found.of({"lib"}))
+    assert [need[0].name for need, _ in universe.needs(("lib", "1"))] == ["ocaml"]
+    assert [need[0].name for need, _ in universe.needs(("lib", "2"))] == ["ocaml", "new"]
+    assert ("lib", "4") not in [*universe.ids()]
+
+
+@pytest.mark.parametrize(
+    ("change", "matters"),
+    [
+        ({"old.1": 'depends: "newer"'}, False),
+        ({"lib.1": 'depends: ["ocaml" {< "5"} "old" {>= "1"}]'}, True),
+        ({"new.1": 'synopsis: "x"'}, False),
+        ({"new.1": "flags: deprecated"}, True),
+        ({"new.1": 'conflicts: "x"'}, True),
+        ({"new.1": 'conflict-class: "x"'}, True),
+        ({"new.1": 'depopts: "x"'}, True),
+        ({"new.2": ""}, True),
+        ({"new.2": 'available: os = "win32"'}, False),
+        ({"config.1": 'conflicts: "x"'}, True),
+    ],
+)
+def test_what_changes_a_key(tmp_path: Path, change: dict[str, str], matters: bool) -> None:
+    before, after = reach(tmp_path / "one", FILES), reach(tmp_path / "two", {**FILES, **change})
+    assert (before.key("answer", "x", before.of({"app"})) != after.key("answer", "x", after.of({"app"}))) is matters
