@@ -10,6 +10,7 @@ git revision; the memory of what was read is empty at first and filled by the ro
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -20,8 +21,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 FILE = "opam-repository-97014be.opam-files.tar.xz"
 COMPILER, COMPILERS = "5.3.0", "4.14.2,5.2.1,5.3.0,5.4.1,5.5.0"
-TOUCHED = ("fmt/fmt.0.9.0", "yojson/yojson.2.2.2", "alcotest/alcotest.1.8.0")
-"""Package versions that a commit touches."""
+FEW = ("cpdf/cpdf.2.8.1", "accessor_core/accessor_core.v0.14.1", "tls/tls.0.17.0")
+"""Package versions that a commit touches, which few others may need."""
+MANY = ("fmt/fmt.0.9.0", "yojson/yojson.2.2.2", "alcotest/alcotest.1.8.0")
+"""And others, which half of all may need."""
 
 
 def run(folder: Path, *arguments: str) -> None:
@@ -51,11 +54,16 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", folder / "repository", *name, *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
-def commit(folder: Path) -> None:
-    for place in TOUCHED:
+def commit(folder: Path, places: tuple[str, ...]) -> None:
+    """Another upper bound of `ocaml` for each of these."""
+    for place in places:
         file = folder / "repository/packages" / place / "opam"
-        file.write_text(file.read_text() + f"# touched at {time.time()}\n")
-    git(folder, "commit", "-qam", "touch")
+        text = file.read_text()
+        bounded = re.sub(r'("ocaml" {>= "[^"]*")', r'\1 & < "9"', text, count=1)
+        assert bounded != text, place
+        file.write_text(bounded)
+    git(folder, "commit", "-qam", "bounds")
+    print(f"| *a commit: {', '.join(Path(place).name for place in places)}* | | |")
 
 
 def main() -> None:
@@ -75,8 +83,10 @@ def main() -> None:
         run(folder, "solve", "--all", "--compiler", COMPILER)
         run(folder, "solve", "--all", "--compiler", COMPILER, "--solver", "clingo")
         run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
-        commit(folder)
         run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
+        for places in (FEW, MANY):
+            commit(folder, places)
+            run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
         for order in ("alphabetical", "popular", "online", "agglomerative"):
             run(folder, "plan", "--all", "--compiler", COMPILER, "--order", order, *plan)
         run(folder, "plan", "--all", "--compiler", COMPILERS, "--layout", "merge", *plan)

@@ -32,10 +32,6 @@ def section(kind: str, label: str, fields: Iterable[tuple[str, Value]]) -> str:
 def printed(value: Value) -> str:
     """A value as it is written. Groups stand in the tree, so nothing needs parentheses of its own."""
     match value:
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
         case str():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\r", "\\r")
             return f'"{escaped}"'
@@ -43,6 +39,10 @@ def printed(value: Value) -> str:
             return f"[{' '.join(map(printed, value))}]"
         case Ident(name):
             return name
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
         case Group(values):
             return f"({' '.join(map(printed, values))})"
         case Option(inner, conditions):
