@@ -20,6 +20,7 @@ an error but a value (`engine.outcome.Failed`), with exit code 1.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar
 
 WIDTH = 120
@@ -59,6 +60,11 @@ class SpecError(InputError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.file, self.line, self.column, self.text = file, line, column, text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """To be pickled: what is given by keyword, exceptions forget."""
+        given = {name: getattr(self, name) for name in ("file", "line", "column", "text", "hint")}
+        return partial(type(self), self.message, **given), ()
 
     def __str__(self) -> str:
         shown = [f"{self.file}:{self.line}:{self.column}: {self.message}"]

@@ -7,7 +7,7 @@ commit of a repository to the next; so it is kept under them.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stepwood.opam import solutions
@@ -26,7 +26,10 @@ from stepwood.opam.solutions import Answer, Job, Refused
 from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id
 from system.errors import InputError, did_you_mean
+from system.fork import spread
 
+SHARE = 200
+"""Roots that a process of its own solves at least: to fork takes as long as some tens."""
 SYSTEM_COMPILER = "ocaml-system"
 """The package of a compiler that is there without opam; it is available where a variable says its version."""
 
@@ -174,16 +177,20 @@ class _Solving:
         asked = (root, self._compiler, self._besides, self._asked.tests, self._asked.oldest, self._backend.version)
         return self._reach.key("answer", asked, reach)
 
-    def _solved(self, reach: Mapping[Id, set[str]]) -> Iterator[Answer]:
+    def _solved(self, reach: Mapping[Id, set[str]]) -> list[Answer]:
         """Of each of these roots."""
         if not reach:
-            return iter(())
+            return []
         universe = self._reach.universe(set[str]().union(*reach.values()))
         try:
             solver = self._backend.start(universe, self._compiler, self._asked.oldest)
         except KeyError as error:
             raise InputError(f"{'.'.join(self._compiler)} has needs of its own that cannot be met here") from error
-        return solutions.solved(universe, solver, self._compiler, reach, tests=self._asked.tests, besides=self._besides)
+
+        def work(roots: Sequence[Id]) -> list[Answer]:
+            return solutions.solved(universe, solver, self._compiler, roots, self._asked.tests, self._besides)
+
+        return spread(work, [*reach], SHARE)
 
 
 def _system(compiler: Id) -> str:

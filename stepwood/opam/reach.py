@@ -28,15 +28,23 @@ class Reach:
         self.forced = self._forced(compiler)
         """What must be there with the compiler: versions by name."""
         self._near: dict[str, Near] = {}
+        self._reached: dict[str, set[str]] = {}
+        """By a name, all that it reaches."""
 
     def of(self, names: Iterable[str], tested: str = "") -> set[str]:
         """These, and all that they may need; of `tested` its tests count."""
         found: set[str] = set()
-        todo = set(names)
+        starts = set(names)
+        todo = set(starts)
         while todo:
             found |= todo
+            known = [name for name in todo if name in self._reached and name != tested]
+            found.update(*(self._reached[name] for name in known))
+            todo.difference_update(known)
             self.look_up(todo)
             todo = set[str]().union(*(self._near[name][name == tested] for name in todo)) - found
+        if len(starts) == 1 and not tested:
+            self._reached |= dict.fromkeys(starts, found)
         return found
 
     def look_up(self, names: Iterable[str]) -> None:

@@ -144,7 +144,12 @@ def read(document: Mapping[str, object]) -> list[Cell]:
     cells = document["cells"]
     if not isinstance(cells, list):
         raise ValueError("no list of cells")
-    return [Cell(**cell | {"root": tuple(cell["root"])}) for cell in cells]
+    found = [Cell(**cell | {"root": tuple(cell["root"])}) for cell in cells]
+    for one in found:
+        texts = (one.package, one.compiler, one.why, *one.root, one.step or "", one.log or "")
+        if one.result not in RESULTS or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"no cell: {one.package} with {one.compiler}")
+    return found
 
 
 # --- matrix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stepwood.opam.solver import Solution, Solver
@@ -52,17 +52,18 @@ def solved(
     solver: Solver,
     compiler: Id,
     wanted: Iterable[Id],
-    *,
     tests: bool = False,
     besides: Sequence[Id] = (),
-) -> Iterator[Answer]:
-    """An answer a root, as each is asked for. With `tests`, what those of the root need is there too."""
+) -> list[Answer]:
+    """An answer a root. With `tests`, what those of the root need is there too."""
+    answers: list[Answer] = []
     for root in wanted:
         found = solver.solve(root, tests, besides)
         if isinstance(found, Solution):
-            yield _job(universe, root, compiler, found, tests)
+            answers.append(_job(universe, root, compiler, found, tests))
         else:
-            yield Refused(root, compiler, "; ".join(found.reasons))
+            answers.append(Refused(root, compiler, "; ".join(found.reasons)))
+    return answers
 
 
 def _job(universe: Universe, root: Id, compiler: Id, found: Solution, tests: bool) -> Job:

@@ -157,3 +157,15 @@ def test_a_compiler_that_cannot_be_there_is_said(texts: Desk, repository: Path) 
     (repository / "packages/ocaml-base-compiler/ocaml-base-compiler.5.3.0/opam").write_text('depends: ["nothing"]\n')
     told = solve(texts, "lib", "--compiler", "5.3.0", code=2)
     assert told == "ocaml-base-compiler.5.3.0 has needs of its own that cannot be met here\n"
+
+
+@pytest.mark.parametrize("text", ["[", "{}", "[]", '{"command": 1, "cells": []}', '{"command": "x", "cells": [{}]}',
+    '{"command": "x", "cells": [{"package": 1, "compiler": "5", "result": "good", "root": []}]}',
+    '{"command": "x", "cells": [{"package": "a.1", "compiler": "5", "result": "fine", "root": []}]}'])  # fmt: skip
+def test_a_file_that_has_no_results_is_said_to_have_none(texts: Desk, text: str) -> None:
+    (texts.folder / "results.json").write_text(text)
+    for command in (["results", "results.json"], ["compare", "results.json", "results.json"]):
+        done = texts.run("opam", *command, "--store", f"directory:{texts.folder}/store")
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith("results.json: ")
+        assert done.stderr.endswith("`stepwood opam build --results FILE` writes what is read\n")

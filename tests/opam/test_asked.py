@@ -128,6 +128,9 @@ def test_after_a_commit_only_what_it_can_reach_is_solved_again(tmp_path: Path, r
     fresh, answers = again()
     assert "apart.1" in answers["app.1"].split()
     assert fresh == 3, "lib itself, app and strict, which depend on it; not takes, which takes it where it is there"
+    make(Path(repo), {"packages/lib/lib.2/opam": 'depends: ["ocaml" "apart"] synopsis: "x" build: ["make"] # y'})
+    commit(Path(repo))
+    assert again() == (0, answers), "nothing that a solver asks for"
     make(Path(repo), {"packages/new/new.1/opam": 'depends: "app"'})
     commit(Path(repo))
     fresh, answers = again()

@@ -125,8 +125,8 @@ def _answers(path: Path) -> list[Any]:
 T = TypeVar("T")
 
 
-def read_document(path: Path, reader: Callable[[dict[str, Any]], T]) -> T:
-    """What a reader makes of a document, which may be compressed."""
+def read_document(path: Path, reader: Callable[[dict[str, Any]], T], hint: str = WRITTEN_BY) -> T:
+    """What a reader makes of a document, which may be compressed. `hint`: what writes such documents."""
     try:
         data = path.read_bytes()
         if data.startswith(MAGIC):
@@ -140,6 +140,6 @@ def read_document(path: Path, reader: Callable[[dict[str, Any]], T]) -> T:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except KeyError as error:
-        raise InputError(f"{path}: there is no {error}", hint=WRITTEN_BY) from error
+        raise InputError(f"{path}: there is no {error}", hint=hint) from error
     except Exception as error:
-        raise InputError(f"{path}: {error}", hint=WRITTEN_BY) from error
+        raise InputError(f"{path}: {error}", hint=hint) from error

@@ -32,7 +32,7 @@ RESULTS = "opam"
 def results_(batch: str | None, as_json: bool, config: Path | None, **shared: Any) -> None:
     """Show what became of a batch of packages, the last one where none is named: BATCH, or a file of results."""
     store, path = _place(config, shared, batch)
-    document = read_document(path, dict)
+    document = _read(path)[0]
     if as_json:
         put([json.dumps(document)], None)
     else:
@@ -48,13 +48,25 @@ def compare(old: str, new: str | None, as_json: bool, config: Path | None, **sha
     """Compare two batches of packages, the second by default the last one: what broke, what still is, what is fixed."""
     from stepwood.opam import results
 
-    before, after = (read_document(_place(config, shared, one)[1], results.read) for one in (old, new))
+    before, after = (_read(_place(config, shared, one)[1])[1] for one in (old, new))
     found = results.compare(before, after)
     if as_json:
         put([json.dumps(results.compared(found))], None)
     else:
         put(results.told(found), None)
     return 1 if any(one.change == "newly broken" for one in found) else 0
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Cell]]:
+    """A document of results that is one, and its cells."""
+    from stepwood.opam import results
+
+    def reader(document: dict[str, Any]) -> tuple[dict[str, Any], list[Cell]]:
+        if not isinstance(document["command"], str):
+            raise TypeError("command: no text")
+        return document, results.read(document)
+
+    return read_document(path, reader, "`stepwood opam build --results FILE` writes what is read")
 
 
 def _place(config: Path | None, shared: dict[str, Any], batch: str | None) -> tuple[Path, Path]:

@@ -1,0 +1,70 @@
+"""Work spread over processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pytest
+
+from system.errors import SpecError
+from system.fork import MOST, spread
+
+NUMBERS = list(range(1001))
+
+
+@pytest.fixture(autouse=True)
+def processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4))
+
+
+def pids(items: Sequence[int]) -> list[int]:
+    return [os.getpid() for _ in items]
+
+
+@pytest.mark.parametrize(("least", "processes"), [(1, 4), (250, 4), (300, 3), (501, 1), (2000, 1)])
+def test_it_is_spread_as_far_as_is_worth_it(least: int, processes: int) -> None:
+    found = spread(pids, NUMBERS, least)
+    assert len(set(found)) == processes
+    assert found[0] == os.getpid()
+    assert len(found) == len(NUMBERS)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 1001])
+def test_results_are_in_the_order_of_the_items(count: int) -> None:
+    assert spread(lambda items: [item * 2 for item in items], NUMBERS[:count], 1) == [2 * n for n in range(count)]
+
+
+def test_there_are_not_too_many_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(256))
+    assert len(set(spread(pids, NUMBERS, 1))) == MOST
+
+
+def test_an_error_in_a_fork_is_one_here() -> None:
+    def work(items: Sequence[int]) -> list[int]:
+        if 3 in items:
+            raise ValueError("three")
+        return list(items)
+
+    with pytest.raises(ValueError, match="three"):
+        spread(work, NUMBERS, 1)
+
+
+def test_what_a_fork_cannot_do_is_done_here() -> None:
+    here = os.getpid()
+
+    def work(items: Sequence[int]) -> list[int]:
+        if os.getpid() != here:
+            os._exit(9)
+        return list(items)
+
+    assert spread(work, NUMBERS, 1) == NUMBERS
+
+
+def test_errors_that_are_results_come_back_whole() -> None:
+    def work(items: Sequence[int]) -> list[SpecError]:
+        return [SpecError("wrong", file="f", line=item, column=2, text="text", hint="mend it") for item in items]
+
+    found = spread(work, NUMBERS, 1)
+    assert [str(error) for error in found] == [str(error) for error in work(NUMBERS)]
+    assert len({error.line for error in found}) == len(NUMBERS)
