@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,29 +24,45 @@ def spread(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], least
     if count < 2:
         return list(work(items))
     forks = [_Fork(work, items[number::count]) for number in range(1, count)]
-    shares = [work(items[::count]), *(fork.results() for fork in forks)]
+    try:
+        shares = [work(items[::count]), *(fork.results() for fork in forks)]
+    finally:
+        for fork in forks:
+            fork.stop()
     return [shares[place % count][place // count] for place in range(len(items))]
 
 
 class _Fork(Generic[T, R]):
     def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> None:
         self._work, self._items = work, items
-        self._pipe, end = os.pipe()
-        self._pid = os.fork()
-        if self._pid:
-            os.close(end)
-            return
+        ours, theirs = os.pipe()
+        self._pipe = open(ours, "rb")  # noqa: SIM115 - it is read to its end, or `stop` closes it
+        self._pid = 0
+        with suppress(OSError):  # no room for another process
+            self._pid = os.fork() or self._run(theirs)
+        os.close(theirs)
+
+    def _run(self, pipe: int) -> NoReturn:
         with suppress(BaseException):  # whatever it is, it happens again where it can be told
-            with open(end, "wb") as pipe:
-                pickle.dump(list(work(items)), pipe, 5)
+            with open(pipe, "wb") as results:
+                pickle.dump(list(self._work(self._items)), results, 5)
             os._exit(0)
         os._exit(1)
 
     def results(self) -> Sequence[R]:
-        with open(self._pipe, "rb") as pipe:
-            data = pipe.read()
-        _, status = os.waitpid(self._pid, 0)
-        if status:
+        data = self._pipe.read()
+        if not self._pid or self._status():
             return self._work(self._items)
         found: list[R] = pickle.loads(data)  # noqa: S301 - our own fork wrote it
         return found
+
+    def stop(self) -> None:
+        self._pipe.close()
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            self._status()
+
+    def _status(self) -> int:
+        _, status = os.waitpid(self._pid, 0)
+        self._pid = 0
+        return status

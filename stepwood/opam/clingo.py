@@ -60,9 +60,13 @@ class Clingo:
                     program.ask((program.atoms[id],), self._kept(clause))
                 for _, clause in self._universe.excludes(id):
                     program.exclude(id, clause)
-            program.once({id: [f"name {id[0]}", *self._universe[id].classes] for id in program.ids})
-            avoided = {id for id in program.ids if self._universe[id].avoided}
-            program.minimise(AVOIDED, {id: int(id in avoided) for id in program.ids})
+            groups: defaultdict[str, list[Id]] = defaultdict(list)
+            for id in program.ids:
+                for group in (f"name {id[0]}", *self._universe[id].classes):
+                    groups[group].append(id)
+            for members in groups.values():
+                program.one_of(members)
+            program.minimise(AVOIDED, {id: int(self._universe[id].avoided) for id in program.ids})
             program.minimise(LAG, self._lag)
             program.minimise(SIZE, dict.fromkeys(program.ids, 1))
         best: list[Id] = []
@@ -111,14 +115,9 @@ class _Program:
                 self._backend.add_rule([other], [atom])
         self._backend.add_rule([], [self.atoms[id], self._any[clause]])
 
-    def once(self, groups: dict[Id, list[str]]) -> None:
-        """Of each group one at most is there."""
-        members: defaultdict[str, list[int]] = defaultdict(list)
-        for id, names in groups.items():
-            for name in names:
-                members[name].append(self.atoms[id])
-        for atoms in members.values():
-            self._backend.add_weight_rule([], 2, [(atom, 1) for atom in atoms])
+    def one_of(self, ids: Iterable[Id]) -> None:
+        """One of these at most is there."""
+        self._backend.add_weight_rule([], 2, [(self.atoms[id], 1) for id in ids])
 
     def minimise(self, priority: int, costs: dict[Id, int]) -> None:
         self._backend.add_minimize(priority, [(self.atoms[id], costs[id]) for id in self.ids if costs[id]])

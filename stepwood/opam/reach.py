@@ -55,7 +55,7 @@ class Reach:
         self._catalogue.facts(fresh)  # of all at once
         keys = {name: self.key("near", self.forced, [name]) for name in fresh}
         known = self._memory.recall(keys.values())
-        self._near |= {name: known[key] for name, key in keys.items() if key in known}  # type: ignore[misc]
+        self._near |= {name: near for name, key in keys.items() if isinstance(near := known.get(key), tuple)}
         unknown = {name for name in fresh if name not in self._near}
         self._near |= {name: _near(some.values()) for name, some in self._candidates(unknown).items()}
         self._memory.remember((keys[name], self._near[name]) for name in unknown)
@@ -72,7 +72,9 @@ class Reach:
     def _candidates(self, names: Collection[str]) -> dict[str, Candidates]:
         keys = {name: self.key("candidates", self.forced, [name]) for name in names}
         known = self._memory.recall(keys.values())
-        found: dict[str, Candidates] = {name: known[key] for name, key in keys.items() if key in known}  # type: ignore[misc]
+        found: dict[str, Candidates] = {
+            name: some for name, key in keys.items() if isinstance(some := known.get(key), dict)
+        }
         unknown: dict[str, list[Package]] = {name: [] for name in names if name not in found}
         for package in self._catalogue.packages(unknown).values():
             unknown[package.name].append(package)

@@ -22,6 +22,8 @@ Edges = list[tuple[str, Clause]]
 
 @dataclass(frozen=True, slots=True)
 class Universe:
+    """By name, the candidates among which a solver chooses."""
+
     packages: Mapping[str, Candidates]
     # What was asked before.
     _allowed: dict[Atom, Clause] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -59,6 +60,28 @@ def test_what_a_fork_cannot_do_is_done_here() -> None:
         return list(items)
 
     assert spread(work, NUMBERS, 1) == NUMBERS
+
+
+def test_where_no_process_can_be_made_all_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "fork", fork)
+    assert set(spread(pids, NUMBERS, 1)) == {os.getpid()}
+
+
+def test_an_error_here_stops_the_forks() -> None:
+    here, begun = os.getpid(), time.monotonic()
+
+    def work(items: Sequence[int]) -> list[int]:
+        if os.getpid() == here:
+            raise ValueError("here")
+        time.sleep(60)
+        return list(items)
+
+    with pytest.raises(ValueError, match="here"):
+        spread(work, NUMBERS, 1)
+    assert time.monotonic() - begun < 30
 
 
 def test_errors_that_are_results_come_back_whole() -> None:
