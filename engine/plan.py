@@ -85,10 +85,10 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    """What a build's name stands for: where its ops end, and all its steps, inputs first."""
+    """What a build's name stands for: where its ops end, and all its steps, inputs first, as a set in order."""
 
     node: _Node
-    steps: tuple[StepId, ...]
+    steps: Mapping[StepId, None]
 
 
 class Planner:
@@ -113,10 +113,13 @@ class Planner:
         """Raises `SpecError` at the op that cannot be planned; a machine's failure while pinning as it is."""
         scope = {name: self._build(name, job.builds) for name in named(job.body.spec) if name in job.builds}
         built = self._spec(job.body.spec, _Place(job.body.source, scope))
-        return Plan(job.name, built.steps, built.node.step, job.priority)
+        return Plan(job.name, tuple(built.steps), built.node.step, job.priority)
 
     def _build(self, name: str, builds: Mapping[str, Body]) -> _Built:
         """A named build, and before it those that it names; a chain of them may be longer than Python's stack."""
+        known = self._builds.get(builds[name])
+        if known is not None:
+            return known
         waiting = [name]
         while waiting:
             body = builds[waiting[-1]]
@@ -137,17 +140,17 @@ class Planner:
             scope = dict(place.scope)
             for build in spec.builds:
                 scope[build.name] = built = self._spec(build.spec, _Place(place.source, scope))
-                steps |= dict.fromkeys(built.steps)
+                steps.update(built.steps)
             place = _Place(place.source, scope)
         match spec.base:
             case FromBuild(name):
                 start = place.scope[name]
                 node = start.node
-                steps |= dict.fromkeys(start.steps)
+                steps.update(start.steps)
             case FromMerge(builds):
                 merged = [place.scope[build.name] for build in builds]
                 for one in merged:
-                    steps |= dict.fromkeys(one.steps)
+                    steps.update(one.steps)
                 node = self._merge([one.node for one in merged], spec.base)
                 steps[node.step] = None
             case name:
@@ -159,7 +162,7 @@ class Planner:
                 # What the same copy means depends on where its files come from.
                 if isinstance(op.source, FromBuild):
                     built = place.scope[op.source.name]
-                    steps |= dict.fromkeys(built.steps)
+                    steps.update(built.steps)
                     key = (op, built.node.step)
                 else:
                     key = (op, self._folder(place.source))
@@ -171,7 +174,7 @@ class Planner:
                     raise place.source.error(op.at, error.message, error.hint) from error
             node = following
             steps[node.step] = None
-        return _Built(node, tuple(steps))
+        return _Built(node, steps)
 
     def _folder(self, source: Source) -> str:
         return source.folder if self._context is None else self._context
