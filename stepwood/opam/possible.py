@@ -32,17 +32,28 @@ def losses(universe: Universe, compiler: Id) -> Mapping[Id, Loss]:
 
 
 def forced(universe: Universe, compiler: Id) -> Mapping[str, str]:
-    """The versions, by name, that must be there with the compiler; nothing where that cannot be had."""
-    propagation = _Propagation(universe)
-    lost = propagation.run(compiler)
-    return {} if compiler in lost else dict(sorted(propagation.forced))
+    """Versions, by name, that must be there with the compiler: what it needs of which there is but one version, and so
+    on from those; other versions of a name that is found do not count.
+
+    It does not follow from what other versions need. So it is still so where their needs are left out for this.
+    """
+    found = dict([compiler])
+    before: dict[str, str] = {}
+    while len(before) < len(found):
+        before = dict(found)
+        for id in before.items():
+            for _, clause in universe.needs(id):
+                left = [other for other in clause if found.get(other[0], other[1]) == other[1]]
+                if len(left) == 1:
+                    found |= left
+    return dict(sorted(found.items()))
 
 
 class _Propagation:
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
         self._lost: dict[Id, Loss] = {}
-        self.forced: set[Id] = set()
+        self._forced: set[Id] = set()
         # First in, first out: so reasons are short, and the same whatever else is in the universe.
         self._must: deque[Id] = deque()
         self._dropped: deque[tuple[Id, Loss]] = deque()
@@ -87,7 +98,7 @@ class _Propagation:
             self._left[clause] -= 1
             if not self._left[clause]:
                 self._dropped += [(user, Loss(f"needs {told(need)}", clause)) for user, need in self._users[clause]]
-            elif self._left[clause] == 1 and any(user in self.forced for user, _ in self._users[clause]):
+            elif self._left[clause] == 1 and any(user in self._forced for user, _ in self._users[clause]):
                 self._meet(clause)
 
     def _take(self, id: Id) -> None:
@@ -109,8 +120,8 @@ class _Propagation:
                 self._force(id)
 
     def _force(self, id: Id) -> None:
-        if id not in self.forced:
-            self.forced.add(id)
+        if id not in self._forced:
+            self._forced.add(id)
             self._must.append(id)
 
 

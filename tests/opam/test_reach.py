@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
+from stepwood.opam.backends import NAMES, backend
 from stepwood.opam.catalogue import Catalogue
+from stepwood.opam.entries import Listed, content_of, sorted_out
 from stepwood.opam.memory import ProcessMemory
 from stepwood.opam.reach import Reach
+from stepwood.opam.solver import Unsatisfiable
 from stepwood.opam.sources import open_source
-from tests.opam.packages import LINUX
+from tests.opam.packages import COMPILER, LINUX, World, worlds
 from tests.opam.repositories import make
 
 FILES = {
@@ -31,6 +36,36 @@ def reach(folder: Path, files: dict[str, str], compiler: str = "5") -> Reach:
     text = str(make(folder, {f"packages/{id.partition('.')[0]}/{id}/opam": text for id, text in files.items()}))
     memory = ProcessMemory()
     return Reach(Catalogue([open_source(text, memory)], memory, LINUX), memory, ("ocaml-base-compiler", compiler))
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@given(worlds())
+def test_what_is_not_reached_changes_no_answer(kind: str, world: World) -> None:
+    """Nor what is ruled out, and is not followed: of all made-up worlds."""
+    start = backend(kind).start
+    memory = ProcessMemory()
+    known = Catalogue([listed(world.files)], memory, LINUX)
+    reach = Reach(known, memory, COMPILER)
+    try:
+        whole = start(reach.universe(known.names), COMPILER, False)
+        plain = start(world.universe, COMPILER, False)
+    except KeyError:
+        assert not world.possible
+        return
+    assert all(reach.forced.items() <= chosen.items() for chosen in world.possible)
+    for root in world.universe.ids():
+        reached = start(reach.universe(reach.of({root[0], COMPILER[0]})), COMPILER, False).solve(root)
+        assert reached == whole.solve(root), "and for the same reasons"
+        expected = plain.solve(root)
+        assert isinstance(expected, Unsatisfiable) == isinstance(reached, Unsatisfiable)
+        assert isinstance(expected, Unsatisfiable) or expected == reached
+
+
+def listed(files: Mapping[str, str]) -> Listed:
+    """A repository of these opam files, by `name.version`, that stands nowhere."""
+    paths = {f"packages/{id.partition('.')[0]}/{id}/opam": text.encode() for id, text in files.items()}
+    entries, beside = sorted_out("world", ((path, content_of(data)) for path, data in paths.items()))
+    return Listed(entries, beside, lambda wanted: (paths[path] for path in wanted))
 
 
 def test_what_is_forced_comes_with_the_compiler(tmp_path: Path) -> None:
