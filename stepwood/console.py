@@ -12,7 +12,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -78,9 +79,38 @@ def on_terminal() -> bool:
     return _capable(sys.stderr)
 
 
+def _columns() -> int:
+    """How wide the terminal is that standard error goes to; standard output may go elsewhere."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
 def _capable(stream: TextIO) -> bool:
     """Whether a stream is a terminal that takes escape codes, and may be sent them."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+
+
+@contextmanager
+def status() -> Iterator[Callable[[str], None]]:
+    """For a person who watches, a line that says what is being done and goes again; for others nothing."""
+    if not on_terminal():
+        yield lambda text: None
+        return
+
+    def show(text: str) -> None:
+        sys.stderr.write("\r\x1b[2K" + f"{text} …"[: _columns() - 1])
+        sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        sys.stderr.write("\r\x1b[2K")
+        sys.stderr.flush()
 
 
 class Plain:
@@ -226,7 +256,7 @@ class Terminal(Plain):
     def _draw(self) -> None:
         if not self._running or self._midline:  # the line may go on
             return
-        width = shutil.get_terminal_size().columns
+        width = _columns()
         now = time.monotonic()
         steps = ", ".join(f"{brief(self._dag[id].op)} {now - since:.0f} s" for id, since in self._running.items())
         sys.stderr.write(f"[{self._ended}/{len(self._dag)}] {steps}"[: width - 1])

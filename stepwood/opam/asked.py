@@ -10,6 +10,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.words import counted
 from stepwood.opam import solutions
 from stepwood.opam.backends import backend
 from stepwood.opam.catalogue import Catalogue
@@ -22,6 +23,7 @@ from stepwood.opam.package import Package
 from stepwood.opam.pins import Pins
 from stepwood.opam.platform import variables
 from stepwood.opam.reach import Reach
+from stepwood.opam.reading import Watch, unwatched
 from stepwood.opam.solutions import Answer, Job, Refused
 from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id
@@ -86,7 +88,7 @@ class Found:
         return found
 
 
-def solve(asked: Asked, memory: Memory) -> Found:
+def solve(asked: Asked, memory: Memory, watch: Watch = unwatched) -> Found:
     """Answer. Raises InputError for what is not there: a repository, a package, a compiler."""
     if asked.kinds != 1:
         raise InputError(
@@ -99,23 +101,23 @@ def solve(asked: Asked, memory: Memory) -> Found:
     sources, pins = _opened(repositories, asked, memory)
     around = variables(asked.os)
     catalogues = {
-        system: Catalogue(sources, memory, _with_system(around, system), pins)
+        system: Catalogue(sources, memory, _with_system(around, system), pins, watch)
         for system in dict.fromkeys(map(_system, asked.compilers))
     }
     wanted, besides = _roots(asked, [*catalogues.values()], touched)
     answers: list[Answer] = []
     fresh = 0
     for compiler in asked.compilers:
-        solving = _Solving(asked, catalogues[_system(compiler)], memory, compiler, besides)
+        solving = _Solving(asked, catalogues[_system(compiler)], memory, compiler, besides, watch)
         answers += solving.answers(wanted)
         fresh += solving.fresh
     problems = dict.fromkeys(problem for catalogue in catalogues.values() for problem in catalogue.problems)
     # One that knows what it has looked at already, where one is of the platform alone.
-    catalogue = catalogues.get("") or Catalogue(sources, memory, around, pins)
+    catalogue = catalogues.get("") or Catalogue(sources, memory, around, pins, watch)
     return Found(asked, answers, catalogue, fresh, [*problems])
 
 
-def recall(asked: Asked, answers: Sequence[Answer], memory: Memory) -> Found:
+def recall(asked: Asked, answers: Sequence[Answer], memory: Memory, watch: Watch = unwatched) -> Found:
     """Answers that were found before, with their packages as the repositories have them now."""
     if asked.kinds or asked.compilers:
         raise InputError(
@@ -124,7 +126,7 @@ def recall(asked: Asked, answers: Sequence[Answer], memory: Memory) -> Found:
     if not asked.repositories:
         raise InputError("opam needs --repo REPO", hint="where the packages of --solutions are described")
     sources, pins = _opened(asked.repositories, asked, memory)
-    return Found(asked, answers, Catalogue(sources, memory, variables(asked.os), pins))
+    return Found(asked, answers, Catalogue(sources, memory, variables(asked.os), pins, watch))
 
 
 def _opened(repositories: Sequence[str], asked: Asked, memory: Memory) -> tuple[list[Source], Pins]:
@@ -137,8 +139,10 @@ def _opened(repositories: Sequence[str], asked: Asked, memory: Memory) -> tuple[
 class _Solving:
     """With one compiler."""
 
-    def __init__(self, asked: Asked, catalogue: Catalogue, memory: Memory, compiler: Id, besides: Sequence[Id]) -> None:
-        self._asked, self._catalogue, self._memory = asked, catalogue, memory
+    def __init__(
+        self, asked: Asked, catalogue: Catalogue, memory: Memory, compiler: Id, besides: Sequence[Id], watch: Watch
+    ) -> None:
+        self._asked, self._catalogue, self._memory, self._watch = asked, catalogue, memory, watch
         self._compiler, self._besides = compiler, besides
         self._backend = backend(asked.solver)
         self.fresh = 0
@@ -181,6 +185,7 @@ class _Solving:
         """Of each of these roots."""
         if not reach:
             return []
+        self._watch(f"solving {counted(len(reach), 'package')} with {'.'.join(self._compiler)}")
         universe = self._reach.universe(set[str]().union(*reach.values()))
         try:
             solver = self._backend.start(universe, self._compiler, self._asked.oldest)

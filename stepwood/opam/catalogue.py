@@ -21,6 +21,7 @@ from stepwood.opam.formulas import Atom
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
 from stepwood.opam.pins import NO_PINS, Pins
+from stepwood.opam.reading import Watch, unwatched
 from stepwood.opam.universe import Id, available, newest
 from system.errors import SpecError
 
@@ -53,8 +54,16 @@ class Catalogue:
     """Of some repositories, of which the first that has a version counts, on a platform; of what is pinned there is
     nothing but the pin."""
 
-    def __init__(self, sources: Sequence[Source], memory: Memory, variables: Variables, pins: Pins = NO_PINS) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        memory: Memory,
+        variables: Variables,
+        pins: Pins = NO_PINS,
+        watch: Watch = unwatched,
+    ) -> None:
         self.variables = variables
+        self._watch = watch
         self._sources, self._memory, self._pins = (pins.source, *sources), memory, pins.versions
         self._around = repr(sorted(variables.items())).encode()
         self._origins: dict[str, list[Origin]] = {}
@@ -141,7 +150,7 @@ class Catalogue:
             self._memory.remember((keys[name], self._facts[name]) for name in unknown)
 
     def _read(self, origins: Sequence[Origin]) -> Iterator[Package | SpecError]:
-        return reading.read([(source, entry) for _, source, entry in origins], self._memory)
+        return reading.read([(source, entry) for _, source, entry in origins], self._memory, self._watch)
 
     def _find(self, name: str, read: Sequence[Package | SpecError]) -> Facts:
         there = available([one for one in read if isinstance(one, Package)], self.variables)

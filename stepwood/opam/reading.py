@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from engine.words import counted
 from grammar.opam.ast import File
 from grammar.opam.parser import Reader
 from grammar.parser import decode
@@ -16,9 +17,17 @@ from system.fork import spread
 
 SHARE = 200
 """Files that a process of its own parses at least: 0.1 s."""
+Watch = Callable[[str], None]
+"""Is told what is being done where it may take seconds."""
 
 
-def read(wanted: Sequence[tuple[Source, Entry]], memory: Memory) -> Iterator[Package | SpecError]:
+def unwatched(_: str) -> None:
+    pass
+
+
+def read(
+    wanted: Sequence[tuple[Source, Entry]], memory: Memory, watch: Watch = unwatched
+) -> Iterator[Package | SpecError]:
     """The package version that each file describes, or what is wrong with it. A content that `memory` knows is neither
     fetched nor parsed."""
     known = memory.recall(entry.content for _, entry in wanted)
@@ -27,6 +36,8 @@ def read(wanted: Sequence[tuple[Source, Entry]], memory: Memory) -> Iterator[Pac
         if not isinstance(known.get(entry.content), File):
             unknown[id(source)].append((source, entry))
     fresh: dict[tuple[int, Entry], File | SpecError] = {}
+    if unknown:
+        watch(f"reading {counted(sum(map(len, unknown.values())), 'opam file')}")
     for group in unknown.values():
         fresh |= _parsed(group[0][0], [entry for _, entry in group])
     memory.remember((entry.content, file) for (_, entry), file in fresh.items() if isinstance(file, File))

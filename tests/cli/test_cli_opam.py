@@ -72,6 +72,17 @@ def test_another_solver_weighs_otherwise(texts: Desk, repository: Path) -> None:
 
 
 @pytest.mark.usefixtures("repository")
+def test_on_a_terminal_what_is_being_done_is_said_and_goes_again(texts: Desk) -> None:
+    asked = ("opam", "solve", "lib", "--repo", "repo", "--compiler", "5.3.0")
+    told = texts.on_a_terminal(*asked, errors_only=True).decode()
+    assert "reading 3 opam files …" in told
+    assert told.endswith("\r\x1b[2Ksolving 1 package with ocaml-base-compiler.5.3.0 …\r\x1b[2K")
+    narrow = texts.on_a_terminal(*asked[:-1], "4.14.2,5.3.0", "--lower-bounds", errors_only=True, columns=20).decode()
+    assert all(len(line) < 20 for line in narrow.split("\r\x1b[2K"))
+    assert not texts.ok(*asked).stderr
+
+
+@pytest.mark.usefixtures("repository")
 def test_the_document_has_build_edges_and_reasons(texts: Desk) -> None:
     found = document(texts, "--all")
     assert list(found) == ["version", "repositories", "compiler", "env", "jobs", "unsatisfiable", "reasons"]

@@ -11,7 +11,7 @@ import click
 
 from engine.analysis.strategies import STRATEGIES
 from stepwood.commands.options import F
-from stepwood.console import say
+from stepwood.console import say, status
 from system.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,7 +110,11 @@ def found(
     wanted = asked.Asked(repositories=repositories, compilers=known, changed=changed, **more)
     memory = remembered()
     click.get_current_context().call_on_close(memory.close)
-    found = asked.solve(wanted, memory) if solutions is None else asked.recall(wanted, _answers(solutions), memory)
+    with status() as watch:
+        if solutions is None:
+            found = asked.solve(wanted, memory, watch)
+        else:
+            found = asked.recall(wanted, _answers(solutions), memory, watch)
     for problem in found.problems:
         say(f"{problem}\n(left out)")
     return found
