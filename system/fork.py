@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, NoReturn, TypeVar
@@ -19,9 +20,9 @@ MOST = 8
 def spread(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], least: int) -> list[R]:
     """What `work` gives for the items, one each and in their order; it sees every nth of them, in this process and in
     its forks, each at least `least`. Results are pickled. What a fork cannot do is done here, so errors are those of
-    `work`. Not for a process with threads: a fork has only the one that forks, and the locks of all."""
+    `work`. A process with threads does not fork: the fork would have but one of them, and the locks of all."""
     count = min(len(os.sched_getaffinity(0)), len(items) // least, MOST)
-    if count < 2:
+    if count < 2 or threading.active_count() > 1:
         return list(work(items))
     forks = [_Fork(work, items[number::count]) for number in range(1, count)]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 
@@ -39,6 +40,17 @@ def test_results_are_in_the_order_of_the_items(count: int) -> None:
 def test_there_are_not_too_many_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(256))
     assert len(set(spread(pids, NUMBERS, 1))) == MOST
+
+
+def test_a_process_with_threads_does_not_fork() -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    try:
+        assert set(spread(pids, NUMBERS, 1)) == {os.getpid()}
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_an_error_in_a_fork_is_one_here() -> None:
