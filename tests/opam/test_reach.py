@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from stepwood.opam.backends import NAMES, backend
 from stepwood.opam.catalogue import Catalogue
@@ -39,8 +40,8 @@ def reach(folder: Path, files: dict[str, str], compiler: str = "5") -> Reach:
 
 
 @pytest.mark.parametrize("kind", NAMES)
-@given(worlds())
-def test_what_is_not_reached_changes_no_answer(kind: str, world: World) -> None:
+@given(worlds(), st.booleans())
+def test_what_is_not_reached_changes_no_answer(kind: str, world: World, tests: bool) -> None:
     """Nor what is ruled out, and is not followed: of all made-up worlds."""
     start = backend(kind).start
     memory = ProcessMemory()
@@ -54,9 +55,10 @@ def test_what_is_not_reached_changes_no_answer(kind: str, world: World) -> None:
         return
     assert all(reach.forced.items() <= chosen.items() for chosen in world.possible)
     for root in world.universe.ids():
-        reached = start(reach.universe(reach.of({root[0], COMPILER[0]})), COMPILER, False).solve(root)
-        assert reached == whole.solve(root), "and for the same reasons"
-        expected = plain.solve(root)
+        names = reach.of({COMPILER[0]}) | reach.of({root[0]}, tested=root[0] if tests else "")
+        reached = start(reach.universe(names), COMPILER, False).solve(root, tests)
+        assert reached == whole.solve(root, tests), "and for the same reasons"
+        expected = plain.solve(root, tests)
         assert isinstance(expected, Unsatisfiable) == isinstance(reached, Unsatisfiable)
         assert isinstance(expected, Unsatisfiable) or expected == reached
 
