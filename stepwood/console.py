@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from engine.dag import Dag
 
 
+ERASE = "\r\x1b[2K"
+"""Back to the beginning of the line, and nothing on it."""
 SHOWN = 20
 """How many causes or flaky steps the end of a run lists."""
 
@@ -103,13 +105,13 @@ def status() -> Iterator[Callable[[str], None]]:
         return
 
     def show(text: str) -> None:
-        sys.stderr.write("\r\x1b[2K" + f"{text} …"[: _columns() - 1])
+        sys.stderr.write(ERASE + f"{text} …"[: _columns() - 1])
         sys.stderr.flush()
 
     try:
         yield show
     finally:
-        sys.stderr.write("\r\x1b[2K")
+        sys.stderr.write(ERASE)
         sys.stderr.flush()
 
 
@@ -238,7 +240,7 @@ class Terminal(Plain):
 
     def _erase(self) -> None:
         if self._drawn:
-            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.write(ERASE)
             sys.stderr.flush()
             self._drawn = False
 

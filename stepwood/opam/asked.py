@@ -1,7 +1,7 @@
 """From what is asked for to answers: choosing the roots, and solving what is not known already.
 
-An answer depends on the opam files of the names that its root can reach, and on nothing else that changes from one
-commit of a repository to the next; so it is kept under them.
+An answer depends on what the names that its root can reach say to a solver, and on nothing else that changes from one
+commit of a repository to the next; so it is kept under that.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from stepwood.opam.reading import Watch, unwatched
 from stepwood.opam.solutions import Answer, Job, Refused
 from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id
+from stepwood.opam.versions import hint
 from system.errors import InputError, did_you_mean
 from system.fork import spread
 
@@ -149,8 +150,7 @@ class _Solving:
         name, version = compiler
         known = catalogue.facts({name})[name].versions
         if version not in known:
-            hint = did_you_mean(version, known, f"there are {', '.join(known[-5:])}" if known else None)
-            raise InputError(f"no {name} has the version {version}", hint=hint)
+            raise InputError(f"no {name} has the version {version}", hint=hint(version, known))
         self._reach = Reach(catalogue, memory, compiler)
         self._always = self._reach.of({name, *(name for name, _ in besides)})
         """What every root can reach."""
@@ -239,10 +239,7 @@ def _root(catalogues: Sequence[Catalogue], text: str) -> Id:
         raise InputError(f"no version of {name} is available here", hint="its opam files say where one is")
     if dot:
         if version not in versions:
-            raise InputError(
-                f"{name} has no version {version} that is available here",
-                hint=did_you_mean(version, versions, f"there are {', '.join(versions[-5:])}"),
-            )
+            raise InputError(f"{name} has no version {version} that is available here", hint=hint(version, versions))
         return name, version
     newest = next((one.newest for one in facts if one.newest is not None), None)
     if newest is None:

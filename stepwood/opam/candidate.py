@@ -12,8 +12,6 @@ from stepwood.opam.package import Package
 
 Need = tuple[Atom, ...]
 """Alternatives, of which one must be there."""
-LAST_RESORT = frozenset(["avoid-version", "deprecated"])
-"""Flags of versions that are taken only where nothing else will do."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -46,7 +44,7 @@ class Candidate(NamedTuple):
             _needs(package.depends(testing), forced),
             _others(package, package.conflicts(around)),
             package.classes(),
-            not package.flags().isdisjoint(LAST_RESORT),
+            package.avoided(),
             _after(package, around),
             _after(package, testing),
         )

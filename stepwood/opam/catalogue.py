@@ -1,8 +1,7 @@
 """What repositories have, name by name, and what follows from it for who asks for a package.
 
 What is known of a name depends on its opam files and on the platform alone. So it is remembered, and after a change of
-a repository found anew for the names that changed. The names that a package may depend on, directly or not, are its
-reach: no answer of a solver depends on anything else.
+a repository found anew for the names that changed.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from stepwood.opam import reading
-from stepwood.opam.candidate import Candidate
 from stepwood.opam.entries import Entry, Source
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import Atom
@@ -154,12 +152,12 @@ class Catalogue:
 
     def _find(self, name: str, read: Sequence[Package | SpecError]) -> Facts:
         there = available([one for one in read if isinstance(one, Package)], self.variables)
-        candidates = {package.version: Candidate.of(package, self.variables) for package in there}
+        testing = {**self.variables, "with-test": True}
         return Facts(
-            tuple(candidates),
-            newest(candidates),
-            _names(atom for one in candidates.values() for need in one.needs for atom in need),
-            _names(atom for one in candidates.values() for need in one.tested for atom in need),
+            tuple(package.version for package in there),
+            newest(there),
+            _names(atom for package in there for atom in package.dependencies(self.variables)),
+            _names(atom for package in there for atom in package.dependencies(testing)),
             _names(atom for package in there for atom in package.optional(self.variables)),
             hashlib.sha256(repr([name, *map(_meaning, there)]).encode(errors="surrogateescape")).digest(),
             tuple(str(one) for one in read if isinstance(one, SpecError)),

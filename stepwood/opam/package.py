@@ -14,6 +14,10 @@ Sections = tuple[tuple[str, Mapping[str, Value]], ...]
 """Sections of one kind: label and fields."""
 
 
+LAST_RESORT = frozenset(["avoid-version", "deprecated"])
+"""Flags of versions that are taken only where nothing else will do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     """One version of a package. `fields` are the values of its file, the last of a name; `sections` those in braces;
@@ -88,6 +92,10 @@ class Package:
     def flags(self) -> frozenset[str]:
         """`avoid-version`, `deprecated`, `compiler`, `conf`, `plugin`, … as its file has them."""
         return frozenset(one.name for one in listed(self.fields.get("flags", ())) if isinstance(one, Ident))
+
+    def avoided(self) -> bool:
+        """Whether it is taken only where nothing else will do."""
+        return not self.flags().isdisjoint(LAST_RESORT)
 
 
 def listed(value: Value) -> tuple[Value, ...]:

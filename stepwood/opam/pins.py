@@ -10,7 +10,8 @@ from grammar.opam.ast import Field
 from grammar.opam.parser import Reader
 from grammar.parser import decode
 from stepwood.opam.entries import Entry, Listed, Source, content_of, explained, is_package
-from system.errors import InputError, did_you_mean
+from stepwood.opam.versions import hint
+from system.errors import InputError
 
 DEFAULT = "dev"
 """The version of a folder that says none."""
@@ -56,8 +57,7 @@ class Pins:
         for name, version in self.versions.items():
             known = [entry.version for source in (self.source, *sources) for entry in source.entries({name})]
             if version not in known:
-                hint = did_you_mean(version, known, f"there are {', '.join(known[-5:])}" if known else None)
-                raise InputError(f"--pin: there is no {name}.{version}", hint=hint)
+                raise InputError(f"--pin: there is no {name}.{version}", hint=hint(version, known))
 
 
 def _opam_file(name: str, folder: str) -> tuple[str, bytes, str]:

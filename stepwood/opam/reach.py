@@ -13,8 +13,7 @@ from stepwood.opam import possible
 from stepwood.opam.candidate import Candidate, Need
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.memory import Memory
-from stepwood.opam.package import Package
-from stepwood.opam.universe import Candidates, Id, Universe, available
+from stepwood.opam.universe import Candidates, Id, Universe, candidates
 
 Near = tuple[frozenset[str], frozenset[str]]
 """What versions of a name need directly, by name; and with their tests."""
@@ -75,14 +74,10 @@ class Reach:
         found: dict[str, Candidates] = {
             name: some for name, key in keys.items() if isinstance(some := known.get(key), dict)
         }
-        unknown: dict[str, list[Package]] = {name: [] for name in names if name not in found}
-        for package in self._catalogue.packages(unknown).values():
-            unknown[package.name].append(package)
-        around = self._catalogue.variables
-        fresh = {
-            name: {one.version: Candidate.of(one, around, self.forced) for one in available(some, around)}
-            for name, some in unknown.items()
-        }
+        unknown = [name for name in names if name not in found]
+        packages = self._catalogue.packages(unknown).values()
+        there = candidates(packages, self._catalogue.variables, self.forced)
+        fresh = {name: there.get(name, {}) for name in unknown}
         self._memory.remember((keys[name], some) for name, some in fresh.items())
         return found | fresh
 

@@ -132,9 +132,10 @@ def _archive(fields: Mapping[str, Value]) -> Archive:
 def source(package: Package) -> tuple[ast.Op, ...]:
     """Fetch all that its source consists of to where opam looks first; nothing where it has no source."""
     wanted = archives(package)
+    if not wanted:
+        return ()
     gets = "".join(f"get {one.kind} {one.checksum} {' '.join(map(shlex.quote, one.urls))}\n" for one in wanted)
-    fetched = ast.Run(f"# source {package}\n{_GET}{gets}", cache=(ARCHIVES,), network=("host",))
-    return (fetched,) if wanted else ()
+    return (ast.Run(f"# source {package}\n{_GET}{gets}", cache=(ARCHIVES,), network=("host",)),)
 
 
 def pinned(package: Package, root: str) -> tuple[ast.Op, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from stepwood.opam.candidate import Candidate, Need
+from stepwood.opam.candidate import NOTHING, Candidate, Need
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import ANY, Atom
 from stepwood.opam.package import Package
@@ -33,14 +34,7 @@ class Universe:
     @classmethod
     def of(cls, packages: Iterable[Package], around: Variables) -> Universe:
         """Those of the packages that are available where `around` holds."""
-        by_name: dict[str, list[Package]] = {}
-        for package in packages:
-            by_name.setdefault(package.name, []).append(package)
-        found = {
-            name: {one.version: Candidate.of(one, around) for one in available(some, around)}
-            for name, some in by_name.items()
-        }
-        return cls({name: some for name, some in found.items() if some})
+        return cls(candidates(packages, around))
 
     def __getitem__(self, id: Id) -> Candidate:
         return self.packages[id[0]][id[1]]
@@ -100,9 +94,22 @@ def available(packages: Iterable[Package], around: Variables) -> list[Package]:
     return [found[version] for version in sorted(found, key=key)]
 
 
-def newest(candidates: Candidates) -> str | None:
-    """The newest version that is neither to be avoided nor deprecated; None where there is none."""
-    return next((version for version in reversed([*candidates]) if not candidates[version].avoided), None)
+def newest(packages: Sequence[Package]) -> str | None:
+    """Of versions of one name, the oldest first, the last that is neither to be avoided nor deprecated."""
+    return next((package.version for package in reversed(packages) if not package.avoided()), None)
+
+
+def candidates(
+    packages: Iterable[Package], around: Variables, forced: Mapping[str, str] = NOTHING
+) -> dict[str, Candidates]:
+    """Those of the packages that are available where `around` holds, by name; see `Candidate.of`."""
+    by_name: defaultdict[str, list[Package]] = defaultdict(list)
+    for package in packages:
+        by_name[package.name].append(package)
+    found = {name: available(some, around) for name, some in by_name.items()}
+    return {
+        name: {one.version: Candidate.of(one, around, forced) for one in some} for name, some in found.items() if some
+    }
 
 
 def _present(edges: Edges, chosen: Mapping[str, str]) -> set[str]:

@@ -10,8 +10,11 @@ all, even the end, then come letters, then the rest by its bytes. A number that 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import NewType
+
+from system.errors import did_you_mean
 
 VersionKey = NewType("VersionKey", bytes)
 """A version as bytes that compare as it does; hashable, equal where the versions are."""
@@ -61,3 +64,8 @@ def _number(digits: bytes) -> bytes:
     digits = digits.lstrip(b"0")
     nines, rest = divmod(len(digits), 9)
     return b"9" * nines + b"%d" % rest + digits
+
+
+def hint(version: str, known: Sequence[str]) -> str | None:
+    """What to say of a version that is not among those known: one that is like it, or the last of them."""
+    return did_you_mean(version, known, f"there are {', '.join(known[-5:])}" if known else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from stepwood.opam.entries import Source
@@ -26,6 +27,16 @@ def make(folder: Path, *trees: dict[str, str]) -> Path:
             else:
                 path.write_bytes(content.encode())
     return folder
+
+
+def paths(files: Mapping[str, str]) -> dict[str, str]:
+    """Opam files, by `name.version`, where they stand in a repository."""
+    return {f"packages/{id.partition('.')[0]}/{id}/opam": text for id, text in files.items()}
+
+
+def repository(folder: Path, files: Mapping[str, str]) -> str:
+    """A folder with these opam files, by `name.version`."""
+    return str(make(folder, paths(files)))
 
 
 def git(folder: Path, *arguments: str) -> str:

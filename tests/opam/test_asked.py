@@ -11,7 +11,7 @@ from stepwood.opam.asked import Asked, Found
 from stepwood.opam.memory import Memory, ProcessMemory, remembered
 from stepwood.opam.solutions import Job, Refused, compiler
 from system.errors import InputError
-from tests.opam.repositories import commit, make
+from tests.opam.repositories import commit, make, repository
 
 FILES = {
     "ocaml-base-compiler.5.3.0": "", "ocaml-base-compiler.4.14.2": "",
@@ -25,10 +25,6 @@ FILES = {
     "tool.1": 'depends: "ocaml" {>= "5"}',
     "apart.1": "",
 }  # fmt: skip
-
-
-def repository(folder: Path, files: dict[str, str]) -> str:
-    return str(make(folder, {f"packages/{id.partition('.')[0]}/{id}/opam": text for id, text in files.items()}))
 
 
 @pytest.fixture

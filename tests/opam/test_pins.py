@@ -12,7 +12,7 @@ from stepwood.opam.memory import Memory, ProcessMemory
 from stepwood.opam.pins import Pins
 from stepwood.opam.solutions import Job, Refused, compiler
 from system.errors import InputError, SpecError
-from tests.opam.repositories import make
+from tests.opam.repositories import make, repository
 
 FILES = {
     "ocaml-base-compiler.5.3.0": "", "lib.1": 'depends: "ocaml-base-compiler"', "lib.2": "", "lib.3": "",
@@ -22,8 +22,7 @@ FILES = {
 
 @pytest.fixture
 def repo(tmp_path: Path) -> str:
-    files = {f"packages/{id.partition('.')[0]}/{id}/opam": text for id, text in FILES.items()}
-    return str(make(tmp_path / "repo", files))
+    return repository(tmp_path / "repo", FILES)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from stepwood.opam.reach import Reach
 from stepwood.opam.solver import Unsatisfiable
 from stepwood.opam.sources import open_source
 from tests.opam.packages import COMPILER, LINUX, World, worlds
-from tests.opam.repositories import make
+from tests.opam.repositories import paths, repository
 
 FILES = {
     "ocaml-base-compiler.5": 'depends: "ocaml" {= "5" & post}', "ocaml-base-compiler.4": 'depends: "ocaml" {= "4"}',
@@ -34,7 +34,7 @@ FILES = {
 
 
 def reach(folder: Path, files: dict[str, str], compiler: str = "5") -> Reach:
-    text = str(make(folder, {f"packages/{id.partition('.')[0]}/{id}/opam": text for id, text in files.items()}))
+    text = repository(folder, files)
     memory = ProcessMemory()
     return Reach(Catalogue([open_source(text, memory)], memory, LINUX), memory, ("ocaml-base-compiler", compiler))
 
@@ -65,9 +65,9 @@ def test_what_is_not_reached_changes_no_answer(kind: str, world: World, tests: b
 
 def listed(files: Mapping[str, str]) -> Listed:
     """A repository of these opam files, by `name.version`, that stands nowhere."""
-    paths = {f"packages/{id.partition('.')[0]}/{id}/opam": text.encode() for id, text in files.items()}
-    entries, beside = sorted_out("world", ((path, content_of(data)) for path, data in paths.items()))
-    return Listed(entries, beside, lambda wanted: (paths[path] for path in wanted))
+    data = {path: text.encode() for path, text in paths(files).items()}
+    entries, beside = sorted_out("world", ((path, content_of(one)) for path, one in data.items()))
+    return Listed(entries, beside, lambda wanted: (data[path] for path in wanted))
 
 
 def test_what_is_forced_comes_with_the_compiler(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from stepwood.opam import memory, reading
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.memory import DiskMemory, ProcessMemory, remembered
 from stepwood.opam.sources import open_source
+from tests.opam import repositories
 from tests.opam.packages import LINUX
 from tests.opam.repositories import make
 
@@ -29,8 +30,7 @@ Repository = dict[str, str]
 
 
 def repository(folder: Path, files: Repository = FILES) -> str:
-    tree = {f"packages/{id.partition('.')[0]}/{id}/opam": text for id, text in files.items()}
-    return str(make(folder, tree))
+    return repositories.repository(folder, files)
 
 
 def catalogue(*texts: str, known: memory.Memory | None = None) -> Catalogue:
