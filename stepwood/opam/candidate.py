@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from stepwood.opam.filters import Variables
-from stepwood.opam.formulas import ANY, All, Any, Atom, Formula
+from stepwood.opam.formulas import ANY, All, Any, Atom, Formula, exactly
 from stepwood.opam.package import Package
 
 Need = tuple[Atom, ...]
@@ -36,17 +36,18 @@ class Candidate(NamedTuple):
 
     @classmethod
     def of(cls, package: Package, around: Variables, forced: Mapping[str, str] = NOTHING) -> Candidate:
-        """Where `around` holds. Of one that needs another version of something than is `forced`, by name, no other
-        need is looked at: it cannot be there."""
+        """Where `around` holds, and versions are `forced`, by name. Of one that needs another version than is forced no
+        other need is looked at: it cannot be there. What the forced ones decide is said in one way, however it was
+        asked: then another bound that decides the same is no other candidate."""
         testing = {**around, "with-test": True}
         return cls(
             _needs(package.depends(around), forced),
             _needs(package.depends(testing), forced),
-            _others(package, package.conflicts(around)),
+            _others(package, [atom for atom in package.conflicts(around) if _possible(atom, forced)]),
             package.classes(),
             package.avoided(),
-            _after(package, around),
-            _after(package, testing),
+            _after(package, around, forced),
+            _after(package, testing, forced),
         )
 
 
@@ -62,10 +63,11 @@ def _told(atom: Atom) -> str:
     return f"{atom.name} ({' | '.join(groups)})"
 
 
-def _after(package: Package, around: Variables) -> tuple[Atom, ...]:
+def _after(package: Package, around: Variables, forced: Mapping[str, str]) -> tuple[Atom, ...]:
     """What a package depends on other than `post`, and what it takes where that is there anyway."""
     around = {**around, "post": False}
-    return _others(package, [*package.dependencies(around), *package.optional(around)])
+    named = [*package.dependencies(around), *package.optional(around)]
+    return _others(package, [_decided(atom, forced) for atom in named if _possible(atom, forced)])
 
 
 def _others(package: Package, atoms: Sequence[Atom]) -> tuple[Atom, ...]:
@@ -76,9 +78,23 @@ def _others(package: Package, atoms: Sequence[Atom]) -> tuple[Atom, ...]:
 def _needs(formula: Formula, forced: Mapping[str, str]) -> tuple[Need, ...]:
     found = _conjunctive(formula)
     for need in found:
-        if all(atom.name in forced and not atom.allows(forced[atom.name]) for atom in need):
+        if not any(_possible(atom, forced) for atom in need):
             return (need,)
-    return tuple(found)
+    return tuple(dict.fromkeys(_met(need, forced) for need in found))
+
+
+def _met(need: Need, forced: Mapping[str, str]) -> Need:
+    """By the first of the forced ones that meets it, where one does."""
+    return next(((_decided(atom, forced),) for atom in need if atom.name in forced and _possible(atom, forced)), need)
+
+
+def _possible(atom: Atom, forced: Mapping[str, str]) -> bool:
+    return atom.name not in forced or atom.allows(forced[atom.name])
+
+
+def _decided(atom: Atom, forced: Mapping[str, str]) -> Atom:
+    """Of what is possible."""
+    return exactly(atom.name, forced[atom.name]) if atom.name in forced else atom
 
 
 def _conjunctive(formula: Formula) -> list[Need]:

@@ -34,6 +34,10 @@ class Atom(NamedTuple):
         return any(all(RELATIONS[op](version, bound) for op, bound in group) for group in self.versions)
 
 
+def exactly(name: str, version: str) -> Atom:
+    return Atom(name, ((("=", version),),))
+
+
 @dataclass(frozen=True, slots=True)
 class All:
     """Every part; nothing is asked where there is none."""

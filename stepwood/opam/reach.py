@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 
 from stepwood.opam import possible
-from stepwood.opam.candidate import Candidate, Need
+from stepwood.opam.candidate import Need
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.memory import Memory
 from stepwood.opam.universe import Candidates, Id, Universe, candidates
 
-Near = tuple[frozenset[str], frozenset[str]]
-"""What versions of a name need directly, by name; and with their tests."""
+
+class Near(NamedTuple):
+    """What versions of a name need directly, by name; and with their tests. `meaning`: another where one of them is
+    another candidate."""
+
+    needs: frozenset[str]
+    tested: frozenset[str]
+    meaning: bytes
 
 
 class Reach:
@@ -41,7 +48,8 @@ class Reach:
             found.update(*(self._reached[name] for name in known))
             todo.difference_update(known)
             self.look_up(todo)
-            todo = set[str]().union(*(self._near[name][name == tested] for name in todo)) - found
+            near = [(name, self._near[name]) for name in todo]
+            todo = set[str]().union(*(one.tested if name == tested else one.needs for name, one in near)) - found
         if len(starts) == 1 and not tested:
             self._reached |= dict.fromkeys(starts, found)
         return found
@@ -52,16 +60,23 @@ class Reach:
         if not fresh:
             return
         self._catalogue.facts(fresh)  # of all at once
-        keys = {name: self.key("near", self.forced, [name]) for name in fresh}
+        keys = {name: self._key("near", self.forced, [name]) for name in fresh}
         known = self._memory.recall(keys.values())
-        self._near |= {name: near for name, key in keys.items() if isinstance(near := known.get(key), tuple)}
+        self._near |= {name: near for name, key in keys.items() if isinstance(near := known.get(key), Near)}
         unknown = {name for name in fresh if name not in self._near}
-        self._near |= {name: _near(some.values()) for name, some in self._candidates(unknown).items()}
+        self._near |= {name: _near(name, some) for name, some in self._candidates(unknown).items()}
         self._memory.remember((keys[name], self._near[name]) for name in unknown)
 
-    def key(self, kind: str, asked: object, names: Iterable[str]) -> str:
-        """To remember by what follows from these names and from what is asked of them."""
-        return f"{kind} {hashlib.sha256(repr(asked).encode() + self._catalogue.digest(names)).hexdigest()}"
+    def key(self, kind: str, asked: object, names: Collection[str]) -> str:
+        """To remember by what follows from the candidates of these names and from what is asked of them. The platform
+        is no part of it: all that it decides is decided in a candidate."""
+        self.look_up(names)
+        said = b"".join([self._near[name].meaning for name in sorted(names)])
+        return _hashed(kind, asked, said)
+
+    def _key(self, kind: str, asked: object, names: Iterable[str]) -> str:
+        """The same for what follows from what the names say, whatever the compiler."""
+        return _hashed(kind, asked, self._catalogue.digest(names))
 
     def universe(self, names: Collection[str]) -> Universe:
         """All versions of these names, which reach no other."""
@@ -69,7 +84,7 @@ class Reach:
         return Universe({name: found[name] for name in sorted(names) if found[name]})
 
     def _candidates(self, names: Collection[str]) -> dict[str, Candidates]:
-        keys = {name: self.key("candidates", self.forced, [name]) for name in names}
+        keys = {name: self._key("candidates", self.forced, [name]) for name in names}
         known = self._memory.recall(keys.values())
         found: dict[str, Candidates] = {
             name: some for name, key in keys.items() if isinstance(some := known.get(key), dict)
@@ -83,7 +98,7 @@ class Reach:
 
     def _forced(self, compiler: Id) -> dict[str, str]:
         names = self._catalogue.reach({compiler[0]})
-        key = self.key("forced", compiler, names)
+        key = self._key("forced", compiler, names)
         found = self._memory.recall([key]).get(key)
         if not isinstance(found, dict):
             universe = Universe.of(self._catalogue.packages(names).values(), self._catalogue.variables)
@@ -93,9 +108,14 @@ class Reach:
         return found
 
 
-def _near(candidates: Iterable[Candidate]) -> Near:
-    plain = frozenset(name for one in candidates for name in _names(one.needs))
-    return plain, plain.union(name for one in candidates for name in _names(one.tested))
+def _near(name: str, candidates: Candidates) -> Near:
+    plain = frozenset(name for one in candidates.values() for name in _names(one.needs))
+    tested = plain.union(name for one in candidates.values() for name in _names(one.tested))
+    return Near(plain, tested, hashlib.sha256(repr((name, candidates)).encode(errors="surrogateescape")).digest())
+
+
+def _hashed(kind: str, asked: object, said: bytes) -> str:
+    return f"{kind} {hashlib.sha256(repr(asked).encode() + said).hexdigest()}"
 
 
 def _names(needs: Iterable[Need]) -> Iterator[str]:

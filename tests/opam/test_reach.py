@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwood.opam.backends import NAMES, backend
+from stepwood.opam.candidate import told
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.entries import Listed, content_of, sorted_out
 from stepwood.opam.memory import ProcessMemory
@@ -92,6 +93,7 @@ def test_of_what_is_ruled_out_the_reason_is_all_that_is_asked(tmp_path: Path) ->
     universe = found.universe(found.of({"lib"}))
     assert [need[0].name for need, _ in universe.needs(("lib", "1"))] == ["ocaml"]
     assert [need[0].name for need, _ in universe.needs(("lib", "2"))] == ["ocaml", "new"]
+    assert {told(need) for need, _ in universe.needs(("lib", "2"))} == {"ocaml (= 5)", "new"}
     assert ("lib", "4") not in [*universe.ids()]
 
 
@@ -108,6 +110,11 @@ def test_of_what_is_ruled_out_the_reason_is_all_that_is_asked(tmp_path: Path) ->
         ({"new.2": ""}, True),
         ({"new.2": 'available: os = "win32"'}, False),
         ({"config.1": 'conflicts: "x"'}, True),
+        ({"app.1": 'depends: ["ocaml" {>= "3" & < "6"} "lib"]'}, False),
+        ({"app.1": 'depends: ["ocaml" {>= "4"} "lib"] conflicts: "ocaml" {< "4"}'}, False),
+        ({"app.1": 'depends: ["ocaml" {>= "4"} "lib"] conflicts: "ocaml" {< "6"}'}, True),
+        ({"new.1": 'depends: "ocaml"'}, True),
+        ({"new.1": 'depopts: "ocaml" {< "4"}'}, False),
     ],
 )
 def test_what_changes_a_key(tmp_path: Path, change: dict[str, str], matters: bool) -> None:
