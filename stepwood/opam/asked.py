@@ -18,8 +18,8 @@ from stepwood.opam.entries import Source
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import Atom
 from stepwood.opam.git import changed
+from stepwood.opam.instructions import Instructions
 from stepwood.opam.memory import Memory
-from stepwood.opam.package import Package
 from stepwood.opam.pins import Pins
 from stepwood.opam.platform import variables
 from stepwood.opam.reach import Reach
@@ -79,10 +79,10 @@ class Found:
     fresh: int = 0
     problems: Sequence[str] = ()
 
-    def packages(self) -> Mapping[Id, Package]:
+    def packages(self) -> Mapping[Id, Instructions]:
         """All package versions of the answers. InputError: one is not there, or cannot be read."""
         wanted = {id for one in self.answers if isinstance(one, Job) for id in one.packages}
-        found = self.catalogue.packages({name for name, _ in wanted}, wanted)
+        found = self.catalogue.instructions(wanted)
         missing = min(wanted - found.keys(), default=None)
         if missing is not None:
             raise InputError(f"{'.'.join(missing)} of --solutions is in no --repo, or cannot be read there")

@@ -16,6 +16,7 @@ from stepwood.opam import reading
 from stepwood.opam.entries import Entry, Source
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import Atom
+from stepwood.opam.instructions import Instructions
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
 from stepwood.opam.pins import NO_PINS, Pins
@@ -103,13 +104,25 @@ class Catalogue:
 
     def packages(self, names: Collection[str], only: Collection[Id] | None = None) -> dict[Id, Package]:
         """The package versions of these names, or some of them."""
-        self._list(names)
-        found = [origin for name in sorted(names) for origin in self._origins[name]]
+        found = self._found(names)
         if only is not None:
             found = [origin for origin in found if _id(origin[2]) in only]
         found.sort(key=lambda origin: origin[0])  # as a reading of everything would have it
         read = self._read(found)
         return {_id(entry): one for (_, _, entry), one in zip(found, read, strict=True) if isinstance(one, Package)}
+
+    def instructions(self, wanted: Collection[Id]) -> Mapping[Id, Instructions]:
+        """How these are built, those of them that are there and can be read."""
+        origins = {_id(origin[2]): origin for origin in self._found({name for name, _ in wanted})}
+        around = hashlib.sha256(self._around).hexdigest()
+        keys = {id: f"instructions {around} {_said(origins[id][2])}" for id in wanted if id in origins}
+        known = self._memory.recall(keys.values())
+        found = {id: one for id, key in keys.items() if isinstance(one := known.get(key), Instructions)}
+        unknown = [id for id in keys if id not in found]
+        read = zip(unknown, self._read([origins[id] for id in unknown]), strict=True)
+        fresh = {id: Instructions.of(one, self.variables) for id, one in read if isinstance(one, Package)}
+        self._memory.remember((keys[id], one) for id, one in fresh.items())
+        return found | fresh
 
     def files(self, id: Id) -> Mapping[str, bytes]:
         """What a repository has beside a package's opam file."""
@@ -117,6 +130,10 @@ class Catalogue:
         return next(source.files(entry) for _, source, entry in self._origins[id[0]] if entry.version == id[1])
 
     # --- looking
+
+    def _found(self, names: Collection[str]) -> list[Origin]:
+        self._list(names)
+        return [origin for name in sorted(names) for origin in self._origins[name]]
 
     def _list(self, names: Collection[str]) -> None:
         """Find where versions of these names stand."""
@@ -171,6 +188,11 @@ def _names(atoms: Iterable[Atom]) -> frozenset[str]:
 def _meaning(package: Package) -> object:
     asked = [package.fields.get(name) for name in ("depends", "depopts", "conflicts", "conflict-class", "flags")]
     return package.version, bool(package.folder), asked
+
+
+def _said(entry: Entry) -> str:
+    """All that a package is made of."""
+    return " ".join([entry.name, entry.version, entry.content, entry.folder])
 
 
 def _id(entry: Entry) -> Id:

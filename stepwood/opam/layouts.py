@@ -12,7 +12,7 @@ from engine.plan import Job, named
 from grammar import ast
 from grammar.source import Body, Source
 from stepwood.opam import recipe, solutions
-from stepwood.opam.package import Package
+from stepwood.opam.instructions import Instructions
 from stepwood.opam.recipe import Recipe
 from stepwood.opam.solutions import Answer, Refused
 from stepwood.opam.universe import Id
@@ -44,7 +44,7 @@ class Layout:
 
     batch: Batch
     recipe: Recipe
-    packages: Mapping[Id, Package]
+    packages: Mapping[Id, Instructions]
     files: Files
     system: frozenset[str] = frozenset()
     """Names of system packages."""
@@ -167,32 +167,22 @@ def _union(names: Sequence[str]) -> ast.FromBuild | ast.FromMerge:
     return builds[0] if len(builds) == 1 else ast.FromMerge(builds)
 
 
-def buildable(answers: Sequence[Answer], packages: Mapping[Id, Package]) -> tuple[list[solutions.Job], list[Refused]]:
+def buildable(
+    answers: Sequence[Answer], packages: Mapping[Id, Instructions]
+) -> tuple[list[solutions.Job], list[Refused]]:
     """The answers that can be built, and those that cannot: without a solution, or with a source at no fixed state."""
     jobs: list[solutions.Job] = []
     refused: list[Refused] = []
-    wrong: dict[Id, str | None] = {}
     for answer in answers:
         if isinstance(answer, Refused):
             refused.append(answer)
             continue
-        for id in answer.packages:
-            if id not in wrong:
-                wrong[id] = _unfetchable(packages[id])
-        reason = next((f"{solutions.text(id)}: {wrong[id]}" for id in answer.packages if wrong[id]), None)
-        if reason is None:
+        lost = next((packages[id] for id in answer.packages if packages[id].unfetchable), None)
+        if lost is None:
             jobs.append(answer)
         else:
-            refused.append(Refused(answer.root, answer.compiler, reason))
+            refused.append(Refused(answer.root, answer.compiler, f"{lost}: {lost.unfetchable}"))
     return jobs, refused
-
-
-def _unfetchable(package: Package) -> str | None:
-    try:
-        recipe.archives(package)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def workflow(jobs: Sequence[Job]) -> ast.Workflow:

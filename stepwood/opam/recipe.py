@@ -19,10 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grammar import ast
-from grammar.opam import printer
-from grammar.opam.ast import Value
 from grammar.source import Body
-from stepwood.opam.package import Package, listed
+from stepwood.opam.instructions import Instructions
 from stepwood.opam.universe import Id
 from system.errors import InputError
 
@@ -34,18 +32,8 @@ GONE, CHANGED = 22, 65
 LEFT_BEHIND = (".git", "_build", "_opam")
 """What a folder has beside sources, at any depth."""
 SYSTEM = "system packages"
-NOT_BUILT_WITH = frozenset([
-    "author", "authors", "available", "bug-reports", "build-doc", "build-test", "conflict-class", "conflicts",
-    "depends", "depexts", "depopts", "description", "dev-repo", "doc", "homepage", "license", "maintainer", "messages",
-    "name", "pin-depends", "post-messages", "run-test", "synopsis", "tags", "version",
-])  # fmt: skip
-"""Fields that say nothing of how a package is built, or were decided by the solver: a change there builds nothing
-anew. What begins with `x-` is another."""
 LINES = 100_000
 """Of a log, how many are looked at."""
-TESTS = ("build-test", "run-test")
-_CHECKSUM = re.compile(r"(?:(md5|sha256|sha512)=)?([0-9a-f]{32,128})", re.ASCII | re.IGNORECASE)
-_STRENGTH = ("sha512", "sha256", "md5")
 _LABEL = re.compile(r"# (source|install|test) (\S+)|# " + SYSTEM)
 
 Kind = Literal["source", "install", "test", "system"]
@@ -75,15 +63,6 @@ class Recipe:
         return cls(body, root, user)
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """Something to fetch: where it may be had, and the strongest of its checksums, by its kind and in hex."""
-
-    urls: tuple[str, ...]
-    kind: str
-    checksum: str
-
-
 def label(command: str) -> Command | None:
     """What a step is for by its command; None of a command that is not from here."""
     match = _LABEL.match(command)
@@ -108,37 +87,16 @@ def output(lines: Iterable[str]) -> list[str]:
     return found or list(log)
 
 
-def archives(package: Package) -> list[Archive]:
-    """What its source consists of, that of `extra-source` too. Raises ValueError where something has no checksum."""
-    parts = [*package.sections.get("url", ()), *package.sections.get("extra-source", ())]
-    return [_archive(fields) for _, fields in parts]
-
-
-def _archive(fields: Mapping[str, Value]) -> Archive:
-    sources = [fields[name] for name in ("src", "archive", "http", "mirrors") if name in fields]
-    urls = [url for value in sources for url in listed(value) if isinstance(url, str)]
-    if not urls:
-        raise ValueError("its source is in a version control system, at no fixed state")
-    if not all(url.startswith(("http://", "https://", "ftp://")) for url in urls):
-        raise ValueError(f"its source is at no address that can be fetched from: {urls[0]}")
-    found = [match for one in listed(fields.get("checksum", ())) if (match := _CHECKSUM.fullmatch(str(one)))]
-    known = {(match[1] or "md5").lower(): match[2].lower() for match in found}
-    kind = next((kind for kind in _STRENGTH if kind in known), None)
-    if kind is None:
-        raise ValueError(f"its source has no checksum: {urls[0]}")
-    return Archive(tuple(urls), kind, known[kind])
-
-
-def source(package: Package) -> tuple[ast.Op, ...]:
+def source(package: Instructions) -> tuple[ast.Op, ...]:
     """Fetch all that its source consists of to where opam looks first; nothing where it has no source."""
-    wanted = archives(package)
+    wanted = package.archives
     if not wanted:
         return ()
     gets = "".join(f"get {one.kind} {one.checksum} {' '.join(map(shlex.quote, one.urls))}\n" for one in wanted)
     return (ast.Run(f"# source {package}\n{_GET}{gets}", cache=(ARCHIVES,), network=("host",)),)
 
 
-def pinned(package: Package, root: str) -> tuple[ast.Op, ...]:
+def pinned(package: Instructions, root: str) -> tuple[ast.Op, ...]:
     """Pack the folder that it is pinned to, the context, as an archive that opam looks for first by its checksum, which
     is told to `install` in a file, as only the step knows it. (opam itself would need rsync for a folder.)"""
     folder = f"{root}/pinned-{package.name}"
@@ -180,40 +138,19 @@ rm -rf pinned-{name}
 """
 
 
-def install(package: Package, needs: Sequence[Id], files: Mapping[str, bytes]) -> ast.Run:
+def install(package: Instructions, needs: Sequence[Id], files: Mapping[str, bytes]) -> ast.Run:
     """Build and install it on what it needs. `files` are those that the repository has for it."""
-    text = opam_file(package, needs)
+    text = package.opam_file(needs)
     return ast.Run(f"# install {package}\n{_described(package, text, files)}opam install {package}\n")
 
 
-def test(package: Package, needs: Sequence[Id], tests: Sequence[Id], files: Mapping[str, bytes]) -> ast.Run:
+def test(package: Instructions, needs: Sequence[Id], tests: Sequence[Id], files: Mapping[str, bytes]) -> ast.Run:
     """Build it anew with its tests, and run them, where it is installed and they have all they need."""
-    text = opam_file(package, needs, tests)
+    text = package.opam_file(needs, tests)
     return ast.Run(f"# test {package}\n{_described(package, text, files)}opam reinstall --with-test {package}\n")
 
 
-def opam_file(package: Package, needs: Sequence[Id], tests: Sequence[Id] | None = None) -> str:
-    """What opam is told of a package: how to build it, on exactly what it was solved with. `tests` are what its tests
-    need besides; None: it has none."""
-    out = {
-        name: value
-        for name, value in package.fields.items()
-        if not name.startswith("x-") and (name not in NOT_BUILT_WITH or (tests is not None and name in TESTS))
-    }
-    first = printer.field("opam-version", out.pop("opam-version", "2.0"))
-    told = {name: printer.field(name, value) for name, value in out.items() if value != ()}
-    # Written here, and not by way of values: nine in ten of them are these.
-    depends = [f'"{name}" {{= "{version}"}}' for name, version in needs]
-    depends += [f'"{name}" {{with-test & = "{version}"}}' for name, version in tests or ()]
-    if depends:
-        told["depends"] = f"depends: [{' '.join(depends)}]\n"
-    lines = [first, *(told[name] for name in sorted(told))]
-    for kind in sorted(package.sections):
-        lines += [printer.section(kind, name, sorted(fields.items())) for name, fields in package.sections[kind]]
-    return "".join(lines)
-
-
-def _described(package: Package, text: str, files: Mapping[str, bytes]) -> str:
+def _described(package: Instructions, text: str, files: Mapping[str, bytes]) -> str:
     """Commands that put a package's opam file, and the files beside it, into the repository."""
     end = "END"
     while end in text.split("\n"):

@@ -13,6 +13,7 @@ from grammar.opam.ast import Field, Value
 from grammar.opam.parser import Reader
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import All, Any, Atom, Formula
+from stepwood.opam.instructions import Instructions
 from stepwood.opam.package import Package
 from stepwood.opam.universe import Id, Universe
 
@@ -46,6 +47,11 @@ def all_of(files: Mapping[str, str]) -> dict[Id, Package]:
     """Of opam files, by `name.version`, and a compiler."""
     found = [package(id, text) for id, text in {".".join(COMPILER): "", **files}.items()]
     return {(one.name, one.version): one for one in found}
+
+
+def told(files: Mapping[str, str]) -> dict[Id, Instructions]:
+    """How these are built."""
+    return {id: Instructions.of(one, LINUX) for id, one in all_of(files).items()}
 
 
 def universe(files: Mapping[str, str]) -> Universe:

@@ -67,7 +67,7 @@ def test_answers_know_what_was_pinned(repo: str, folder: str) -> None:
         assert solve(repo, "app", pins=pins, memory=memory).fresh == 0
     assert solve(repo, "other", pins=(), memory=memory).fresh == 1
     assert solve(repo, "other", pins=("lib.2",), memory=memory).fresh == 0, "it has nothing to do with lib"
-    make(Path(folder), {"lib.opam": ""})
+    make(Path(folder), {"lib.opam": 'conflicts: "other"'})
     assert solve(repo, "app", pins=(f"lib.2={folder}",), memory=memory).fresh == 1
 
 

@@ -66,7 +66,7 @@ def jobs_of(layout: str, order: str, recipe: Path, **wanted: Any) -> Made:
     solved, refused = buildable(answered.answers, packages)
     batch = Batch.of(solved)
     needed = {id for job in solved for id in job.packages}
-    system = frozenset().union(*(packages[id].depexts(answered.catalogue.variables) for id in needed))
+    system = frozenset().union(*(packages[id].depexts for id in needed))
     made = Layout(batch, ground, packages, answered.catalogue.files, system)
     if layout == "merge":
         jobs = made.merges()
@@ -74,7 +74,7 @@ def jobs_of(layout: str, order: str, recipe: Path, **wanted: Any) -> Made:
         chosen = auto(batch.items) if order == "auto" else next(evaluate(batch.items, [order]))
         assert chosen.orders is not None
         jobs = made.chains(chosen.orders)
-    accepted = {id for id in needed if answered.asked.os in packages[id].accepts_failures()}
+    accepted = {id for id in needed if answered.asked.os in packages[id].accepts_failures}
     return Made(solved, refused, jobs, accepted, {packages[id].folder for id in needed} - {""})
 
 
