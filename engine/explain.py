@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from engine import digest
 from engine.index import Index
 from engine.step import Step, StepId
+from engine.words import WIDTH
 
 if TYPE_CHECKING:
     from engine.dag import Dag
@@ -32,6 +34,16 @@ class Difference:
         """Whether the two merely start from different steps."""
         return self.name in _IDS
 
+    @property
+    def told(self) -> str:
+        """`before → now`, the one being now; of long values what is around the first place where they differ."""
+        before, now = (json.dumps(value, ensure_ascii=False) for value in (self.other, self.one))
+        if max(len(before), len(now)) > WIDTH:
+            same = next((at for at, (one, other) in enumerate(zip(before, now, strict=False)) if one != other), 0)
+            start = max(0, same - WIDTH // 4)
+            before, now = (_excerpt(text, start) for text in (before, now))
+        return f"{before} → {now}"
+
 
 def difference(one: Mapping[str, object], other: Mapping[str, object]) -> Difference | None:
     """The first difference between two steps' fields, in the order of the walk, ids of other steps last."""
@@ -40,6 +52,10 @@ def difference(one: Mapping[str, object], other: Mapping[str, object]) -> Differ
         if one.get(name) != other.get(name):
             return Difference(name, one.get(name), other.get(name))
     return None
+
+
+def _excerpt(text: str, start: int) -> str:
+    return ("…" if start else "") + text[start : start + WIDTH] + ("…" if len(text) > start + WIDTH else "")
 
 
 Reason = Literal["new", "changed", "failed", "stopped", "gone"]
@@ -77,6 +93,25 @@ class Cause:
     steps: int
     seconds: float
     unknown: int
+
+    @property
+    def told(self) -> str:
+        """`run command changed`, and the like."""
+        match self.reason, self.field:
+            case "failed", _:
+                return f"{self.kind} failed the last time"
+            case "stopped", _:
+                return f"{self.kind} was stopped the last time"
+            case "gone", _:
+                return f"{self.kind} was built, but its snapshot is gone"
+            case "changed", "":
+                return f"{self.kind} has another id with this version"
+            case "changed", "input" | "from":
+                return f"what {self.kind} starts from changed"
+            case "changed", field:
+                return f"{self.kind} {field} changed"
+            case _:
+                return f"{self.kind} was never built before"
 
 
 _ENDS: Mapping[str, Reason] = {"built": "gone", "failed": "failed", "cancelled": "stopped"}

@@ -10,7 +10,7 @@ from typing import Literal
 from engine.dag import Dag
 from engine.estimate import NOTHING, Estimates
 from engine.records import Prediction
-from engine.simulate import predict
+from engine.simulate import Slot, predict, schedule
 from engine.step import StepId
 
 State = Literal["cached", "run", "failed", "blocked"]
@@ -97,3 +97,9 @@ class Prospect:
                 for workers, room in machines.items()
             },
         )
+
+    def schedule(self, states: Mapping[StepId, State], workers: int, room: int | None = None) -> list[Slot]:
+        """Which worker would run which step when, if each took just what it is expected to."""
+        ended = {id for id, state in states.items() if state != "run"}
+        known = self.estimates
+        return schedule(self.dag, known.seconds, workers, cached=ended, memory=known.memory, room=room)

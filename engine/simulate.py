@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from random import Random
 
@@ -40,6 +40,30 @@ class Makespan:
     def bound(self) -> float:
         """What no schedule can go below."""
         return max(self.critical_path, self.work / self.workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A step on a worker, numbered from 0, from its start to its end, in seconds from the beginning of the run."""
+
+    id: StepId
+    worker: int
+    start: float
+    end: float
+
+
+def schedule(
+    dag: Dag,
+    seconds: Mapping[StepId, float],
+    workers: int,
+    *,
+    cached: Set[StepId] = frozenset(),
+    memory: Mapping[StepId, int] | None = None,
+    room: int | None = None,
+) -> list[Slot]:
+    """Which worker runs which step when, as `simulate` has it: by their starts."""
+    took = {step.id: seconds.get(step.id, DEFAULT_SECONDS) for step in dag if step.id not in cached}
+    return [Slot(*slot) for slot in _slots(Scheduler(dag, cached, took, memory=memory, room=room), took, workers)]
 
 
 def simulate(
@@ -108,15 +132,26 @@ def predict(
 
 def _run(scheduler: Scheduler, took: Mapping[StepId, float], workers: int) -> float:
     """The time at which the last step ends."""
+    return max((end for _, _, _, end in _slots(scheduler, took, workers)), default=0.0)
+
+
+def _slots(
+    scheduler: Scheduler, took: Mapping[StepId, float], workers: int
+) -> Iterator[tuple[StepId, int, float, float]]:
+    """Step, worker, start and end, by their starts."""
     if workers < 1:
         raise ValueError("a run needs a worker")
     now, started = 0.0, 0
-    ends: list[tuple[float, int, StepId]] = []
+    idle = list(range(workers))
+    ends: list[tuple[float, int, int, StepId]] = []
     while True:
-        while len(ends) < workers and (id := scheduler.take()) is not None:
-            heapq.heappush(ends, (now + took[id], started, id))
+        while idle and (id := scheduler.take()) is not None:
+            worker = heapq.heappop(idle)
+            heapq.heappush(ends, (now + took[id], started, worker, id))
+            yield id, worker, now, now + took[id]
             started += 1
         if not ends:
-            return now
-        now, _, id = heapq.heappop(ends)
+            return
+        now, _, worker, id = heapq.heappop(ends)
+        heapq.heappush(idle, worker)
         scheduler.finish(id, _BUILT)

@@ -13,11 +13,11 @@ from typing import Any, BinaryIO
 
 import click
 
-from engine.explain import Cause, Difference, causes, difference
+from engine.explain import causes, difference
 from engine.index import Index
 from engine.logtext import newest, open_log
 from engine.step import SHORT
-from engine.words import WIDTH, brief, counted, span
+from engine.words import brief, counted, span
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import STDIN, settings
@@ -91,11 +91,11 @@ def _why_files(files: tuple[str, ...], config: Path | None, shared: dict[str, An
         prospect = Prospect(dag, cached, estimates=NOTHING if index is None else estimate(index, todo))
         found = causes(prospect, prospect.states(), index)
     for cause in found:
-        sys.stdout.write(f"{_because(cause)}: {_cost(cause.steps, cause.seconds, cause.unknown)}\n")
+        sys.stdout.write(f"{cause.told}: {_cost(cause.steps, cause.seconds, cause.unknown)}\n")
         for root in cause.roots[:ROOTS]:
             sys.stdout.write(f"  {root.step[:SHORT]} {brief(dag[root.step].op)}\n")
             if root.difference is not None and not root.difference.is_input:
-                sys.stdout.write(f"    {_change(root.difference)}\n")
+                sys.stdout.write(f"    {root.difference.told}\n")
         if len(cause.roots) > ROOTS:
             sys.stdout.write(f"  … and {len(cause.roots) - ROOTS:,} more\n")
     if not found:
@@ -110,38 +110,6 @@ def _cost(steps: int, seconds: float, unknown: int) -> str:
     if unknown < steps:
         cost.append(span(seconds) + (f" and {unknown:,} without history" if unknown else ""))
     return ", ".join(cost)
-
-
-def _because(cause: Cause) -> str:
-    match cause.reason, cause.field:
-        case "failed", _:
-            return f"{cause.kind} failed the last time"
-        case "stopped", _:
-            return f"{cause.kind} was stopped the last time"
-        case "gone", _:
-            return f"{cause.kind} was built, but its snapshot is gone"
-        case "changed", "":
-            return f"{cause.kind} has another id with this version"
-        case "changed", "input" | "from":
-            return f"what {cause.kind} starts from changed"
-        case "changed", field:
-            return f"{cause.kind} {field} changed"
-        case _:
-            return f"{cause.kind} was never built before"
-
-
-def _change(difference: Difference) -> str:
-    """`before → now`; of long values what is around the first place where they differ."""
-    before, now = _value(difference.other), _value(difference.one)
-    if max(len(before), len(now)) > WIDTH:
-        same = next((at for at, (one, other) in enumerate(zip(before, now, strict=False)) if one != other), 0)
-        start = max(0, same - WIDTH // 4)
-        before, now = (_excerpt(text, start) for text in (before, now))
-    return f"{before} → {now}"
-
-
-def _excerpt(text: str, start: int) -> str:
-    return ("…" if start else "") + text[start : start + WIDTH] + ("…" if len(text) > start + WIDTH else "")
 
 
 def _value(value: object) -> str:

@@ -15,7 +15,7 @@ from engine.dag import Dag
 from engine.estimate import Estimates
 from engine.plan import Plan
 from engine.records import Prediction
-from engine.simulate import Makespan, predict, simulate
+from engine.simulate import Makespan, Slot, predict, schedule, simulate
 from tests.engine.test_scheduler import graph, graphs
 
 FORK = {"base": [], "short": ["base"], "other": ["base"], "long": ["base"], "end": ["long", "short"]}
@@ -27,6 +27,29 @@ def test_by_hand() -> None:
     found = simulate(graph(FORK), SECONDS, 2)
     assert found == Makespan(10.0, 15.0, 10.0, 0.75, 2)
     assert found.bound == 10.0
+
+
+def test_a_schedule_by_hand() -> None:
+    assert schedule(graph(FORK), SECONDS, 2) == [
+        Slot("base", 0, 0.0, 1.0), Slot("long", 0, 1.0, 5.0), Slot("short", 1, 1.0, 3.0), Slot("other", 1, 3.0, 6.0),
+        Slot("end", 0, 5.0, 10.0),
+    ]  # fmt: skip
+
+
+@given(graphs(), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_a_schedule_is_one_that_workers_can_keep(edges: dict[str, list[str]], workers: int, chance: Random) -> None:
+    dag, took = graph(edges), {id: float(chance.randint(0, 3)) for id in edges}
+    cached = {"00"} if chance.random() < 0.5 else set()
+    found = schedule(dag, took, workers, cached=cached)
+    assert sorted(slot.id for slot in found) == sorted(edges.keys() - cached)
+    ends = {slot.id: slot.end for slot in found}
+    free = [0.0] * workers
+    for slot in found:
+        assert slot.end - slot.start == took[slot.id]
+        assert slot.start >= max((ends.get(input, 0.0) for input in edges[slot.id]), default=0.0)
+        assert slot.start >= free[slot.worker]
+        free[slot.worker] = slot.end
+    assert max(ends.values(), default=0.0) == simulate(dag, took, workers, cached=cached).makespan
 
 
 def test_one_worker_takes_the_work() -> None:
