@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,9 +22,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 FILE = "opam-repository-97014be.opam-files.tar.xz"
 COMPILER, COMPILERS = "5.3.0", "4.14.2,5.2.1,5.3.0,5.4.1,5.5.0"
-FEW = ("cpdf/cpdf.2.8.1", "accessor_core/accessor_core.v0.14.1", "tls/tls.0.17.0")
+FEW = ("cpdf/cpdf.2.9", "accessor_core/accessor_core.v0.17.0", "tls/tls.2.1.2")
 """Package versions that a commit touches, which few others may need."""
-MANY = ("fmt/fmt.0.9.0", "yojson/yojson.2.2.2", "alcotest/alcotest.1.8.0")
+MANY = ("fmt/fmt.0.11.0", "yojson/yojson.3.0.0", "alcotest/alcotest.1.9.1")
 """And others, which half of all may need."""
 
 
@@ -54,16 +55,30 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", folder / "repository", *name, *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
-def commit(folder: Path, places: tuple[str, ...]) -> None:
-    """Another upper bound of `ocaml` for each of these."""
+def bounds(folder: Path, places: tuple[str, ...]) -> None:
+    """A commit: another upper bound of `ocaml` for each of these."""
     for place in places:
         file = folder / "repository/packages" / place / "opam"
         text = file.read_text()
-        bounded = re.sub(r'("ocaml" {>= "[^"]*")', r'\1 & < "9"', text, count=1)
+        bounded = re.sub(r'("ocaml"\s+{>= "[^"]*")', r'\1 & < "9"', text, count=1)
         assert bounded != text, place
         file.write_text(bounded)
-    git(folder, "commit", "-qam", "bounds")
-    print(f"| *a commit: {', '.join(Path(place).name for place in places)}* | | |")
+    commit(folder, "bounds", places)
+
+
+def releases(folder: Path, places: tuple[str, ...]) -> None:
+    """A commit: a new version of each, which asks for what this one does."""
+    for place in places:
+        old = folder / "repository/packages" / place
+        version = old.name.partition(".")[2]
+        shutil.copytree(old, old.with_name(old.name.replace(version, "v99" if version[0] == "v" else "99")))
+    commit(folder, "new versions", places)
+
+
+def commit(folder: Path, what: str, places: tuple[str, ...]) -> None:
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", what)
+    print(f"| *a commit, {what}: {', '.join(Path(place).name for place in places)}* | | |", flush=True)
 
 
 def main() -> None:
@@ -84,8 +99,8 @@ def main() -> None:
         run(folder, "solve", "--all", "--compiler", COMPILER, "--solver", "clingo")
         run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
         run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
-        for places in (FEW, MANY):
-            commit(folder, places)
+        for change, places in ((bounds, FEW), (bounds, MANY), (releases, FEW), (releases, MANY)):
+            change(folder, places)
             run(folder, "plan", "--all", "--compiler", COMPILER, "--layout", "merge", *plan)
         for order in ("alphabetical", "popular", "online", "agglomerative"):
             run(folder, "plan", "--all", "--compiler", COMPILER, "--order", order, *plan)
