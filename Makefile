@@ -5,6 +5,7 @@
 #   make test-all   the same with the full counts
 #   make bench      the figures
 #   make grammar    write grammar/table.py anew after a change of grammar/spec.lark
+#   make vendor     fetch the libraries in stepwood/report/assets/vendor anew, with npm
 #   make clean      remove what these made here (not the store)
 #
 # Run as root: steps get namespaces and mounts of their own. Tools that are missing are installed with apt.
@@ -31,9 +32,9 @@ BUILD := $(BIN)/stepwood build specs/demo-*.spec --base '$(BASE)' $(if $(STORE),
 
 # A program that is looked for, and the package that brings it.
 TOOLS := mmdebstrap:mmdebstrap runc:runc crun:crun skopeo:skopeo docker-registry:docker-registry bwrap:bubblewrap \
-	xz:xz-utils zstd:zstd rsync:rsync gcc:gcc git:git opam:opam
+	xz:xz-utils zstd:zstd rsync:rsync gcc:gcc git:git opam:opam chromium:chromium
 
-.PHONY: help demo test test-all lint bench grammar clean tools
+.PHONY: help demo test test-all lint bench grammar vendor clean tools
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -105,10 +106,20 @@ bench: $(READY)
 	$(BIN)/python bench/orders.py
 	$(BIN)/python bench/batches.py
 	$(BIN)/python bench/packages.py
+	$(BIN)/python bench/pages.py
 	$(BIN)/python bench/steps.py
 
 grammar: $(READY)
 	@$(BIN)/python -m grammar.renew
+
+vendor:
+	@place=$(CURDIR)/stepwood/report/assets/vendor; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; cd "$$folder"
+	npm pack --silent d3@7.9.0 tabulator-tables@6.3.1
+	for one in *.tgz; do mkdir "$${one%-*}"; tar -xzf "$$one" --strip-components=1 -C "$${one%-*}"; done
+	cp d3/dist/d3.min.js tabulator-tables/dist/js/tabulator.min.js "$$place"
+	cp tabulator-tables/dist/css/tabulator_simple.min.css "$$place/tabulator.min.css"
+	cp d3/LICENSE "$$place/d3.LICENSE"; cp tabulator-tables/LICENSE "$$place/tabulator.LICENSE"
+	sed -i '/sourceMappingURL/d' "$$place"/*.js "$$place"/*.css
 
 clean:
 	@rm -rf $(VENV) build *.egg-info

@@ -60,11 +60,8 @@ class Plan:
 
 def as_json(plan: Plan) -> dict[str, object]:
     """The document that docs/reference/cli.md describes."""
-    dag, states, forecast = plan.dag, plan.states, plan.forecast
+    dag, states = plan.dag, plan.states
     seconds = plan.prospect.seconds
-    todo = Counter(states.values())["run"]
-    known = (forecast.work, forecast.path_seconds) if forecast is not None and not forecast.unknown else (None, None)
-    work, critical = known if todo else (0.0, 0.0)
     return {
         "version": 1,
         "jobs": [{"name": job.name, "final": job.final, "steps": list(job.steps)} for job in dag.plans],
@@ -81,6 +78,17 @@ def as_json(plan: Plan) -> dict[str, object]:
             }
             for step in dag
         ],
+        **as_totals(plan),
+    }
+
+
+def as_totals(plan: Plan) -> dict[str, object]:
+    """Of that document what is said of all steps together."""
+    dag, forecast = plan.dag, plan.forecast
+    todo = Counter(plan.states.values())["run"]
+    known = (forecast.work, forecast.path_seconds) if forecast is not None and not forecast.unknown else (None, None)
+    work, critical = known if todo else (0.0, 0.0)
+    return {
         "totals": {
             "jobs": len(dag.plans),
             "steps": dag.total,

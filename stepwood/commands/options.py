@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = 7 * 86400.0
 """Seconds for which a failure is known where nothing else is said."""
-FORMATS = ("text", "json", "dot", "mermaid")
+FORMATS = ("text", "json", "dot", "mermaid", "html")
 """Of plans."""
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])

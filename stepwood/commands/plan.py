@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import click
 
 from engine import render
 from engine.estimate import NOTHING, drift, estimate
+from engine.explain import Cause, causes
 from engine.failures import known_failures
 from engine.forest import LINES
 from engine.plan import Job
@@ -67,14 +68,26 @@ def show(
         failed = set() if index is None else set(known_failures(index, dag.ids, known_for, time.time()))
         estimates = NOTHING if index is None else estimate(index, dag)
         off = 0.0 if index is None else drift(index)
-    prospect = Prospect(dag, {id for id in dag.ids if id in present}, failed, estimates)
-    states = prospect.states()
+        prospect = Prospect(dag, {id for id in dag.ids if id in present}, failed, estimates)
+        states = prospect.states()
+        reasons = causes(prospect, states, index) if form == "html" else ()
     cores, free = os.cpu_count() or 1, free_memory()
     machines = dict.fromkeys(workers, None if what_if else free)
     if what_if or not workers:
         machines = {cores: free} | machines | {cores: free}  # first, and as it is
     made = render.Plan(prospect, states, prospect.forecast(states, machines, drift=off))
-    put(_lines(made, form, None if whole else LINES, fitting(output)), output)
+    if form == "html":
+        put([_page(made, reasons, machines)], output)
+    else:
+        put(_lines(made, form, None if whole else LINES, fitting(output)), output)
+
+
+def _page(shown: render.Plan, reasons: Sequence[Cause], machines: Mapping[int, int | None]) -> str:
+    from stepwood.report import plans
+    from stepwood.report.page import page
+
+    schedules = {workers: shown.prospect.schedule(shown.states, workers, room) for workers, room in machines.items()}
+    return page("plan", plans.title(shown.dag), plans.document(shown, reasons, schedules))
 
 
 def _lines(shown: render.Plan, form: str, limit: int | None, fit: render.Fit) -> Iterable[str]:
