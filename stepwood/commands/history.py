@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from engine.comparison import Comparison, compared
 from engine.index import Index
 from engine.records import Batch
 from engine.step import SHORT
@@ -21,45 +21,6 @@ from stepwood.commands import options
 from stepwood.config import settings
 from stepwood.console import when
 from system.errors import InputError
-
-SLOWER, SECONDS = 1.2, 1.0
-"""A step's time has changed where both the factor and the difference are larger."""
-ALL = 1_000_000
-"""Jobs of a batch, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A job that ended otherwise: "failing", "fixed", or "stopped" where it came to no end."""
-
-    name: str
-    change: str
-    was: str
-    now: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Time:
-    """An op whose time has changed: how many steps each batch built of it, and their mean seconds."""
-
-    id: str
-    op: str
-    steps_was: int
-    steps_now: int
-    was: float
-    now: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """What changed from one batch to another; `built_was` and `built_now` are seconds of all steps that were built."""
-
-    changed: Sequence[_Change]
-    new: Sequence[str]
-    gone: Sequence[str]
-    times: Sequence[_Time]
-    built_was: float
-    built_now: float
 
 
 @click.command()
@@ -131,7 +92,7 @@ def _table(batches: Sequence[Batch], worked: Mapping[str, float]) -> None:
 def _compare(index: Index, batch: Batch, other: Batch | None, as_json: bool) -> None:
     both = [batch] if other is None else [other, batch]
     worked = index.seconds_worked(one.id for one in both)
-    found = None if other is None else _comparison(index, other, batch)
+    found = None if other is None else compared(index, other, batch)
     if as_json:
         documents = [_document(one, worked.get(one.id, 0.0)) for one in reversed(both)]
         document = {"version": 1, "batch": documents[0], "other": documents[1] if other else None}
@@ -144,54 +105,7 @@ def _compare(index: Index, batch: Batch, other: Batch | None, as_json: bool) -> 
         _tell(found)
 
 
-def _comparison(index: Index, other: Batch, batch: Batch) -> _Comparison:
-    before, after = (
-        {job.name: job.outcome or "unfinished" for job in index.jobs(one.id, limit=ALL)} for one in (other, batch)
-    )
-    changed = [
-        _Change(name, change, before[name], now)
-        for name, now in after.items()
-        if name in before and (change := _change(before[name], now))
-    ]
-    was, now = (index.built(one.id) for one in (other, batch))
-    return _Comparison(
-        changed,
-        [name for name in after if name not in before],
-        [name for name in before if name not in after],
-        _times(was, now),
-        *(round(sum(seconds for *_, seconds in steps), 3) for steps in (was, now)),
-    )
-
-
-def _change(was: str, now: str) -> str | None:
-    """None where both ended well, or both did not."""
-    kinds = ["well" if outcome in ("built", "cached") else outcome for outcome in (was, now)]
-    if kinds[0] == kinds[1]:
-        return None
-    return {"well": "fixed", "failed": "failing"}.get(kinds[1], "stopped")
-
-
-def _times(was: Sequence[tuple[str, str, float]], now: Sequence[tuple[str, str, float]]) -> list[_Time]:
-    """A step is known again by its op, since a change before it gives it a new id. The largest changes first."""
-    before, after = _by_op(was), _by_op(now)
-    times = []
-    for op, steps in after.items():
-        if op not in before:
-            continue
-        old, new = (sum(found.values()) / len(found) for found in (before[op], steps))
-        if max(old, new) > SLOWER * min(old, new) and abs(new - old) > SECONDS:
-            times.append(_Time(next(iter(steps)), op, len(before[op]), len(steps), round(old, 3), round(new, 3)))
-    return sorted(times, key=lambda time: -abs(time.now - time.was))
-
-
-def _by_op(steps: Sequence[tuple[str, str, float]]) -> dict[str, dict[str, float]]:
-    found: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for id, op, seconds in steps:
-        found[op][id] = seconds
-    return found
-
-
-def _tell(found: _Comparison) -> None:
+def _tell(found: Comparison) -> None:
     jobs = [(one.change, one.name, f"{one.was} → {one.now}") for one in found.changed]
     jobs += [("new", name, "") for name in found.new] + [("gone", name, "") for name in found.gone]
     width = max((len(name) for _, name, _ in jobs), default=0)

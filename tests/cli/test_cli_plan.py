@@ -339,12 +339,12 @@ def test_ops_are_whole_and_on_one_line(desk: Desk) -> None:
     assert op.endswith('\\necho end"))')
 
 
-@pytest.mark.parametrize("form", ["html", "svg", "DOT", ""])
+@pytest.mark.parametrize("form", ["svg", "HTML", "DOT", ""])
 def test_a_format_that_is_not_there_says_which_are(desk: Desk, form: str) -> None:
     desk.write("a.spec", sh("true"))
     done = desk.run("plan", "a.spec", f"--format={form}")
     assert (done.returncode, "not supported yet" in done.stderr) == (2, True)
-    assert "text, json, dot, mermaid" in done.stderr
+    assert "text, json, dot, mermaid, html" in done.stderr
 
 
 def test_a_plan_needs_no_secret(desk: Desk) -> None:
