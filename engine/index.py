@@ -436,6 +436,20 @@ class Index:
         )
         return [(step, op, seconds) for step, op, seconds in self._db.rows(sql, (batch,))]
 
+    def batch_steps(self, batch: str) -> dict[StepId, tuple[str, str, list[StepId]]]:
+        """All steps of a batch's jobs, inputs before what uses them: kind, op and inputs of each."""
+        made = (
+            "WITH RECURSIVE made(step) AS (SELECT final FROM jobs WHERE batch = ?"
+            " UNION SELECT edges.input FROM made JOIN edges ON edges.step = made.step)"
+        )
+        edges: defaultdict[StepId, list[StepId]] = defaultdict(list)
+        sql = f"{made} SELECT edges.step, input FROM made JOIN edges ON edges.step = made.step ORDER BY 1, position"
+        for step, input in self._db.rows(sql, (batch,)):
+            edges[step].append(input)
+        sql = f"{made} SELECT id, kind, op FROM made JOIN steps ON steps.id = made.step ORDER BY steps.rowid"
+        # As they were noted: a step comes after its inputs in whatever batch knew it first.
+        return {id: (kind, op, edges[id]) for id, kind, op in self._db.rows(sql, (batch,))}
+
     def batch(self, id: str) -> Batch:
         for row in self._db.rows(f"{BATCHES} WHERE id = ?", (id,)):
             return _batch(*row)

@@ -26,6 +26,11 @@ def telling(lines: Iterable[str]) -> list[str]:
 
     Warnings do not count, nor what a configure script looks for.
     """
+    return [line for _, line in numbered(lines)]
+
+
+def numbered(lines: Iterable[str]) -> list[tuple[int | None, str]]:
+    """The same, each with its number from 0; what is left out has none."""
     before: deque[tuple[int, str]] = deque(maxlen=BEFORE)
     last: deque[tuple[int, str]] = deque(maxlen=END)
     found: list[tuple[int, str]] = []
@@ -41,5 +46,5 @@ def telling(lines: Iterable[str]) -> list[str]:
         else:
             before.append((number, line))
     ends = [one for one in last if not found or one[0] > found[-1][0]]
-    gap = ["…"] if found and ends and last[0][0] > found[-1][0] + 1 else []
-    return [*(line for _, line in found), *gap, *(line for _, line in ends)]
+    gap = [(None, "…")] if found and ends and last[0][0] > found[-1][0] + 1 else []
+    return [*found, *gap, *ends]

@@ -18,9 +18,10 @@ COMMANDS = {
     "check": "texts", "fmt": "texts", "dockerfile": "texts",
     "plan": "plan", "build": "build", "dedup": "dedup", "opam": "opam",
     "why": "look", "log": "look", "ls": "look", "history": "history", "show": "look",
+    "report": "report",
     "delete": "keep", "clean": "keep", "df": "keep", "fsck": "keep", "healthcheck": "keep",
 }  # fmt: skip
-LATER = ("shell", "diff", "export", "prune", "base", "report")
+LATER = ("shell", "diff", "export", "prune", "base")
 """Commands of the contract that no release has yet; they say so and exit with 2."""
 
 HELP = {
@@ -36,6 +37,7 @@ HELP = {
     "ls": "List batches and their jobs.",
     "history": "List batches; show what changed from one to another.",
     "show": "Show a step, a job or a batch.",
+    "report": "Write a batch as a page to look at.",
     "delete": "Delete a snapshot and what was built on it.",
     "clean": "Delete every snapshot, cache and log.",
     "df": "Show what the store holds, in bytes.",

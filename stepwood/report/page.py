@@ -18,8 +18,12 @@ SCRIPTS = (
     "vendor/d3.min.js", "vendor/tabulator.min.js", "data.js", "words.js", "page.js", "map.js", "tables.js", "steps.js",
 )  # fmt: skip
 """What all pages have, in this order, before the scripts of their own."""
-Kind = Literal["plan", "dedup"]
-OWN: Mapping[Kind, tuple[str, ...]] = {"plan": ("timeline.js", "plan.js"), "dedup": ("dedup.js",)}
+Kind = Literal["plan", "dedup", "report"]
+OWN: Mapping[Kind, tuple[str, ...]] = {
+    "plan": ("timeline.js", "plan.js"),
+    "dedup": ("dedup.js",),
+    "report": ("timeline.js", "logs.js", "report.js"),
+}
 
 
 def page(kind: Kind, title: str, document: Mapping[str, object]) -> str:
@@ -32,6 +36,8 @@ def page(kind: Kind, title: str, document: Mapping[str, object]) -> str:
     )
     return around.get_template(f"{kind}.html").render(
         title=title,
+        compared=bool(document.get("comparison")),
+        results=bool(document.get("results")),
         styles=[_asset(name) for name in STYLES],
         scripts=[_asset(name) for name in (*SCRIPTS, *OWN[kind])],
         data=_packed(document),

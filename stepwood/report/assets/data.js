@@ -1,12 +1,14 @@
 "use strict";
 
-/** The document that the page holds: JSON, gzipped, in base64. */
-async function readDocument() {
-  const text = document.getElementById("data").textContent.trim();
+/** What was written as JSON, gzipped, in base64. */
+async function unpacked(text) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).json();
 }
+
+/** The document that the page holds. */
+const readDocument = () => unpacked(document.getElementById("data").textContent.trim());
 
 /** Give the document to whoever looks, as a file. */
 function saveDocument(data, name) {

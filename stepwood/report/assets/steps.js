@@ -12,7 +12,7 @@ class StepsPage {
     const choose = (step) => this.choose(step);
     this.map = new StepMap(this.graph, (step) => this.paint(step), (step) => this.tell(step), choose);
     this.steps = new Table("steps", "Steps", stepColumns, choose);
-    this.jobs = new Table("jobs", "Jobs", jobColumns, (job) => this.choose(data.final[job]));
+    this.jobs = new Table("jobs", "Jobs", jobColumns, (job) => this.chooseJob(job));
     this.tabs = new Tabs((name) => this.opened(name));
     const fold = document.getElementById("map-fold");
     fold.checked = this.map.fold;
@@ -106,8 +106,12 @@ class StepsPage {
   }
 
   address() {
-    const step = this.chosen < 0 ? "" : this.data.id[this.chosen].slice(0, 16);
-    writeAddress({ tab: this.tabs.now === "map" ? "" : this.tabs.now, step });
+    writeAddress(this.place());
+  }
+
+  /** What the address says. */
+  place() {
+    return { tab: this.tabs.now, step: this.chosen < 0 ? "" : this.data.id[this.chosen].slice(0, 16) };
   }
 
   /** A number that is linked to the list it counts. */
@@ -177,6 +181,10 @@ class StepsPage {
     this.details();
     this.show();
     this.address();
+  }
+
+  chooseJob(job) {
+    this.choose(this.data.final[job]);
   }
 
   show() {
