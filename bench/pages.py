@@ -3,8 +3,9 @@
     python bench/pages.py
 
 Needs chromium on PATH. The commands run on a workflow of 5,000 jobs with 50,000 distinct steps (`bench/made.py`) of
-which nothing is known. *Drawn* is when the map is there, counted from the beginning of the navigation; *search* takes
-from a key to the end of its event, drawing included, the worst of the words.
+which nothing is known, and on a batch of them that has run. *Drawn* is when the map is there, counted from the
+beginning of the navigation; *search* takes from a key to the end of its event, drawing included, the worst of the
+words.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -22,7 +24,7 @@ from playwright.sync_api import Browser, sync_playwright
 PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from bench.made import workflow  # noqa: E402
+from bench.made import batch, workflow  # noqa: E402
 
 WORDS = ("make", "target-7", "package-4321", "part-77.1 ", "nothing like it")
 SEARCH = """(words) => {
@@ -46,22 +48,25 @@ def main() -> None:
         (folder / "made.workflow").write_text(workflow())
         print("| page | written s | MB | first paint s | drawn s | search ms | zoom ms |")
         print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+        base = ("--base", "debian=debootstrap:bookworm")
         for command in ("plan", "dedup"):
-            seconds = written(folder, command)
-            path = folder / f"{command}.html"
-            print(
-                f"| {command} | {seconds:.1f} | {path.stat().st_size / 1e6:.1f} | {looked_at(browser, path)} |",
-                flush=True,
-            )
+            path = folder / command / "index.html"
+            path.parent.mkdir()
+            show(browser, command, path, ("made.workflow", "--format=html", "-o", str(path), *base))
+        batch(folder / "store")
+        show(browser, "report", folder / "report" / "index.html", ("-o", "report"))
         browser.close()
 
 
-def written(folder: Path, command: str) -> float:
-    argv = [sys.executable, "-m", "stepwood", command, "made.workflow", "--format=html", "-o", f"{command}.html"]
-    argv += ["--base", "debian=debootstrap:bookworm", "--store", f"overlay:{folder}/store"]
+def show(browser: Browser, command: str, path: Path, arguments: Sequence[str]) -> None:
+    """Write a page, and look at it."""
+    folder = path.parents[1]
+    argv = [sys.executable, "-m", "stepwood", command, *arguments, "--store", f"overlay:{folder}/store"]
     begun = time.perf_counter()
-    subprocess.run(argv, cwd=folder, env={**os.environ, "PYTHONPATH": str(PROJECT)}, check=True)
-    return time.perf_counter() - begun
+    subprocess.run(argv, cwd=folder, env={**os.environ, "PYTHONPATH": str(PROJECT)}, check=True, capture_output=True)
+    seconds = time.perf_counter() - begun
+    size = sum(file.stat().st_size for file in path.parent.rglob("*.*")) / 1e6
+    print(f"| {command} | {seconds:.1f} | {size:.1f} | {looked_at(browser, path)} |", flush=True)
 
 
 def looked_at(browser: Browser, path: Path) -> str:
