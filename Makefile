@@ -5,6 +5,7 @@
 #   make test-all   the same with the full counts
 #   make bench      the figures
 #   make grammar    write grammar/table.py anew after a change of grammar/spec.lark
+#   make pictures   make the pictures of docs/pictures anew
 #   make vendor     fetch the libraries in stepwood/report/assets/vendor anew, with npm
 #   make clean      remove what these made here (not the store)
 #
@@ -34,7 +35,7 @@ BUILD := $(BIN)/stepwood build specs/demo-*.spec --base '$(BASE)' $(if $(STORE),
 TOOLS := mmdebstrap:mmdebstrap runc:runc crun:crun skopeo:skopeo docker-registry:docker-registry bwrap:bubblewrap \
 	xz:xz-utils zstd:zstd rsync:rsync gcc:gcc git:git opam:opam chromium:chromium
 
-.PHONY: help demo test test-all lint bench grammar vendor clean tools
+.PHONY: help demo test test-all lint bench grammar pictures vendor clean tools
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -74,6 +75,8 @@ demo: $(READY)
 	time $(BUILD) -q
 	echo; echo "The same again, all cached:"
 	time $(BUILD) -q
+	echo; echo "What became of it, to be opened in a browser:"
+	$(BIN)/stepwood report -o build/report $(if $(STORE),--store '$(STORE)')
 	printf '%s\n' "" "What next:" \
 		"  . $(BIN)/activate" \
 		"  stepwood ls                                 # what ran" \
@@ -111,6 +114,9 @@ bench: $(READY)
 
 grammar: $(READY)
 	@$(BIN)/python -m grammar.renew
+
+pictures: $(READY)
+	@$(BIN)/python bench/pictures.py
 
 vendor:
 	@place=$(CURDIR)/stepwood/report/assets/vendor; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; cd "$$folder"

@@ -20,22 +20,20 @@ from grammar.parser import parse_any
 from grammar.source import Source
 
 JOBS = 5_000
-GROUPS, PARTS = 50, 500
-"""Jobs share a trunk, then by group, then by part of a group; what is left is their own."""
 
 
 def workflow(jobs: int = JOBS) -> str:
-    """As text."""
-    return f"(workflow\n{''.join(map(_job, range(jobs)))})\n"
+    """As text: jobs share a trunk, then by group, then by part of a group; what is left is their own."""
+    return f"(workflow\n{''.join(_job(number, jobs) for number in range(jobs))})\n"
 
 
-def _job(number: int) -> str:
-    runs = "".join(f'  (run (shell "{command}"))\n' for command in _commands(number))
+def _job(number: int, jobs: int) -> str:
+    runs = "".join(f'  (run (shell "{command}"))\n' for command in _commands(number, jobs))
     return f"(job package-{number:04} ((from debian) (env LANG C)\n{runs}))\n"
 
 
-def _commands(number: int) -> Iterator[str]:
-    group, part = number % GROUPS, number % PARTS
+def _commands(number: int, jobs: int) -> Iterator[str]:
+    group, part = number % max(4, jobs // 100), number % max(8, jobs // 10)
     yield from (f"apt-get install -y tool-{step}" for step in range(5))
     yield from (f"install library-{group}.{step} --prefix=/usr" for step in range(4))
     yield from (f"configure part-{part}.{step} --with=everything" for step in range(3))
@@ -60,9 +58,9 @@ def dag(jobs: int = JOBS) -> Dag:
     return Dag.of(plans, planner.steps)
 
 
-def batch(store: Path, jobs: int = JOBS, workers: int = 64) -> None:
-    """An index and logs in a store's folder as a run leaves them: each step takes seconds and writes 25 lines; one in
-    2,000 fails, and what needs it is skipped."""
+def batch(store: Path, jobs: int = JOBS, workers: int = 64, failures: float = 1 / 2000) -> None:
+    """An index and logs in a store's folder as a run leaves them: each step takes seconds and writes 25 lines; some
+    fail, and what needs them is skipped."""
     made = dag(jobs)
     chance = Random(0)
     took = {id: chance.lognormvariate(1, 1) for id in made.ids}
@@ -77,14 +75,14 @@ def batch(store: Path, jobs: int = JOBS, workers: int = 64) -> None:
         outcome: Outcome = Built(took[id], None, 4096)
         if because is not None:
             outcome = Skipped(because)
-        elif chance.random() < 1 / 2000:
+        elif chance.random() < failures:
             outcome = Failed(2, "exit", took[id])
         if not isinstance(outcome, Built):
             lost[id] = because or id
         log = None if because else f"logs/{id}.0000.log"
         tries.append(Attempt.of(id, outcome, started=starts[id], log=log))
         if log is not None:
-            lines = [f"[{line}/25] {step.op[12:-2]}: object {chance.random():.6f} of part {line}" for line in range(25)]
+            lines = [f"[{line}/25] {step.op[13:-3]}: object {chance.random():.6f} of part {line}" for line in range(25)]
             if isinstance(outcome, Failed):
                 lines[20:] = ["main.c:12:5: error: expected ';' before 'return'", "make: *** [all] Error 1"]
             (store / log).write_text("\n".join(lines) + "\n")

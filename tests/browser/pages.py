@@ -48,7 +48,7 @@ def choose(opened: Page, words: str) -> None:
 
 
 def details(opened: Page) -> str:
-    return opened.locator("#details").inner_text()
+    return opened.locator("#details").inner_text().removeprefix("×\n")
 
 
 def rows(opened: Page, view: str) -> list[str]:

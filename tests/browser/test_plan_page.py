@@ -70,6 +70,9 @@ def test_a_step_tells_its_command_its_state_and_who_needs_it(open: Open, some: s
     assert "known to fail" in details(page)
     choose(page, "left")
     assert "an input of it runs" in details(page)
+    page.get_by_role("button", name="Close").click()
+    assert details(page).startswith("Choose a step")
+    assert "step=" not in page.evaluate("location.hash")
 
 
 def test_search_counts_and_marks_what_it_finds(open: Open, some: str, graph: Dag) -> None:

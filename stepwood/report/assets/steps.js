@@ -221,6 +221,7 @@ class StepsPage {
       ["Needed by", [all, longList(jobs, (job) => data.job[job], 5)]],
     ];
     place.replaceChildren(
+      element("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => this.choose(-1) }, "×"),
       element("h2", {}, brief(data.op[step]).slice(0, 200)),
       element("dl", {}, ...rows.flatMap(([term, told]) => [element("dt", {}, term), element("dd", {}, ...told)])),
       element("h3", {}, data.step_kind[step] === "run" ? "Command" : "Op"),
