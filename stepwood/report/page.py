@@ -15,7 +15,8 @@ from markupsafe import Markup
 HERE = Path(__file__).parent
 STYLES = ("vendor/tabulator.min.css", "page.css")
 SCRIPTS = (
-    "vendor/d3.min.js", "vendor/tabulator.min.js", "data.js", "words.js", "page.js", "map.js", "tables.js", "steps.js",
+    "vendor/d3.min.js", "vendor/tabulator.min.js", "data.js", "words.js", "page.js", "canvas.js", "map.js", "tables.js",
+    "steps.js",
 )  # fmt: skip
 """What all pages have, in this order, before the scripts of their own."""
 Kind = Literal["plan", "dedup", "report"]

@@ -15,7 +15,7 @@ Open = Callable[..., Page]
 LOCAL = ("file:", "blob:", "data:")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it would be busy with nothing while other tests run
 def browser() -> Iterator[Browser]:
     with sync_playwright() as started:
         # As root Chromium has no sandbox of its own; the pages are ours.

@@ -133,6 +133,32 @@ def test_everybody_can_use_it(open: Open, nights: Desk, width: int, dark: bool) 
         assert not overflows(page), view
 
 
+def test_packages_by_compilers(open: Open, nights: Desk) -> None:
+    """After `opam build`, whose results stand in the store."""
+    batch, _ = json.loads(nights.ok("history", "--json").stdout)["batches"]
+    known = open(nights.folder / "out/index.html").evaluate("stepwood.data")
+    failed = known["id"][known["outcome"].index("failed")]
+    plain = {"why": "", "root": [], "step": None, "log": None, "accepted": False, "seconds": 0.0}
+    cells = [
+        {**plain, "package": "fmt.1", "compiler": "5.3.0", "result": "bad", "why": "it cannot be installed",
+         "step": failed},
+        {**plain, "package": "fmt.1", "compiler": "4.14.2", "result": "good"},
+        {**plain, "package": "<b>.1", "compiler": "5.3.0", "result": "not available", "why": "no solution"},
+    ]  # fmt: skip
+    (nights.place / "opam").mkdir()
+    (nights.place / f"opam/{batch['id']}.json").write_text(json.dumps({"cells": cells}))
+    nights.ok("report", "-o", "packages")
+    page = open(nights.folder / "packages/index.html")
+    tab(page, "Matrix")
+    assert rows(page, "matrix") == [
+        "fmt.1 | bad | good | it cannot be installed", "<b>.1 | not available |  | no solution",
+    ]  # fmt: skip
+    assert page.locator("#matrix-told").inner_text() == "1 bad, 1 good, 1 not available"
+    page.locator("#view-matrix .tabulator-row").first.click()
+    assert "✗ failed" in details(page)
+    assert faults(page) == []
+
+
 def test_two_batches_that_are_named(open: Open, nights: Desk) -> None:
     second, first = (one["id"] for one in json.loads(nights.ok("history", "--json").stdout)["batches"])
     nights.ok("report", first, second, "-o", "back")

@@ -14,7 +14,7 @@ from stepwood.opam.layouts import Batch, Layout, buildable
 from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.results import Cell, Result, cell, compare, legend, matrix
 from stepwood.opam.solutions import Job, Refused, solved
-from tests.opam.packages import COMPILER, all_of, universe
+from tests.opam.packages import COMPILER, told, universe
 from tests.opam.test_layouts import ground
 from tests.planning import World
 
@@ -29,9 +29,9 @@ def batch(layout: str = "chain") -> tuple[list[Job], Dag]:
     """app with its tests, and lib with its own; system packages come first."""
     known = universe(PACKAGES)
     answers = list(solved(known, Libsolv(known, COMPILER), COMPILER, [("app", "1"), ("lib", "1")], tests=True))
-    jobs, _ = buildable(answers, all_of(PACKAGES))
+    jobs, _ = buildable(answers, told(PACKAGES))
     items = Batch.of(jobs)
-    made = Layout(items, ground(), all_of(PACKAGES), lambda _: {}, frozenset(["gcc"]))
+    made = Layout(items, ground(), told(PACKAGES), lambda _: {}, frozenset(["gcc"]))
     planner = Planner(World())
     plans = [planner.plan(job) for job in (made.chains(list(items.items.jobs)) if layout == "chain" else made.merges())]
     return jobs, Dag.of(plans, planner.steps)

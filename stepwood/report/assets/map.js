@@ -1,7 +1,6 @@
 "use strict";
 
 const ROW = 22;
-const LETTER = 6.7;
 /** Steps of a chain from which on its middle may be folded into one row. */
 const CHAIN = 4;
 /** Rows from which on chains are folded unless somebody says otherwise. */
@@ -83,63 +82,27 @@ class Layout {
 }
 
 /** The steps as an icicle that is read like a list: top to bottom, and side by side where jobs part. */
-class StepMap {
-  /** `paint` tells of a step its colour, the colour on it, and a mark; `tell` what it is; `choose` is told of a click. */
-  constructor(graph, paint, tell, choose) {
-    Object.assign(this, { graph, paint, tell, choose });
-    this.frame = document.getElementById("map");
-    this.canvas = document.getElementById("map-canvas");
-    this.chosen = -1;
+class StepMap extends Picture {
+  constructor(graph, ways) {
+    super("map", graph, ways);
     this.found = null;
-    this.path = new Set();
     this.open = new Set();
     this.by = "jobs";
-    this.lay(new Layout(graph, this.by, false, this.open));
+    this.layout = new Layout(graph, this.by, false, this.open);
     this.fold = this.layout.rows > DEEP;
-    if (this.fold) this.lay(new Layout(graph, this.by, true, this.open));
-    this.view = d3.zoomIdentity;
-    this.zoom = d3
-      .zoom()
-      .filter((event) => (event.type === "wheel" ? event.ctrlKey || event.metaKey || event.shiftKey : !event.button))
-      .on("zoom", (event) => {
-        this.view = event.transform;
-        this.draw();
-      });
-    d3.select(this.canvas).call(this.zoom).on("dblclick.zoom", null);
-    this.canvas.style.touchAction = "pan-y";
-    this.canvas.addEventListener("click", (event) => this.click(this.hit(event.offsetX, event.offsetY)));
+    if (this.fold) this.layout = new Layout(graph, this.by, true, this.open);
     this.canvas.addEventListener("dblclick", (event) => this.zoomTo(this.hit(event.offsetX, event.offsetY)));
-    followPointer(this.canvas, (x, y) => {
-      const step = this.hit(x, y);
-      return step < 0 ? null : this.tell(step);
-    });
-    this.frame.addEventListener("scroll", () => this.draw());
-    this.frame.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.resize()).observe(this.frame);
   }
 
-  lay(layout) {
-    this.layout = layout;
-    this.canvas.parentElement.style.height = `${layout.rows * ROW + 1}px`;
+  get high() {
+    return this.layout.rows * ROW + 1;
   }
 
+  /** Lay it out anew. */
   again(changes) {
     Object.assign(this, changes);
-    this.lay(new Layout(this.graph, this.by, this.fold, this.open));
+    this.layout = new Layout(this.graph, this.by, this.fold, this.open);
     this.resize();
-  }
-
-  resize() {
-    const width = this.frame.clientWidth;
-    if (!width) return;
-    this.width = width;
-    this.height = Math.min(this.frame.clientHeight, this.layout.rows * ROW + 1);
-    this.pen = fitCanvas(this.canvas, width, this.height);
-    this.zoom
-      .extent([[0, 0], [width, this.height]])
-      .translateExtent([[0, 0], [width, this.height]])
-      .scaleExtent([1, 1e6]);
-    this.draw();
   }
 
   hit(x, y) {
@@ -147,8 +110,11 @@ class StepMap {
     return this.layout.at(part, Math.floor((y + this.frame.scrollTop) / ROW));
   }
 
+  told(step) {
+    return this.tell(step);
+  }
+
   click(step) {
-    if (step < 0) return;
     if (this.layout.folds.has(step)) {
       this.open.add(step);
       this.again({});
@@ -204,24 +170,11 @@ class StepMap {
     this.move(d3.zoomIdentity.translate(-this.layout.left[step] * this.width * k, 0).scale(k));
   }
 
-  out() {
-    this.move(d3.zoomIdentity);
-  }
-
-  move(view) {
-    const took = motion();
-    const canvas = d3.select(this.canvas);
-    (took ? canvas.transition().duration(took) : canvas).call(this.zoom.transform, view);
-  }
-
   draw() {
     if (!this.pen) return;
-    const { pen, layout, width, height, view, graph } = this;
+    const { layout, width, height, view, graph } = this;
     const scrolled = this.frame.scrollTop;
-    const ink = { marked: colour("marked"), path: colour("path"), ground: colour("ground") };
-    pen.clearRect(0, 0, width, height);
-    pen.font = "11px ui-monospace, Menlo, Consolas, monospace";
-    pen.textBaseline = "middle";
+    const ink = this.begin();
     const todo = [...graph.roots];
     while (todo.length) {
       const step = todo.pop();
@@ -254,9 +207,8 @@ class StepMap {
     if (wide > 4 * LETTER) {
       const folded = this.layout.folds.get(step);
       const told = folded ? `… ${counted(folded, "step")} of a chain` : mark + this.label(step);
-      const room = Math.floor((wide - 8) / LETTER);
       pen.fillStyle = text;
-      pen.fillText(told.length > room ? `${told.slice(0, Math.max(0, room - 1))}…` : told, Math.max(left, 0) + 4, top + ROW / 2);
+      this.write(told, left, right, top + ROW / 2);
     }
     pen.globalAlpha = 1;
     if (this.path.has(step) && wide > 1) {

@@ -30,9 +30,7 @@ class PlanPage extends StepsPage {
         { title: "Expected", field: "seconds", width: 115, formatter: asSpan, sorter: "number" },
       ],
     });
-    this.timeline = new Timeline(
-      this.graph, (step) => this.paint(step), (step) => this.tell(step), (step) => this.choose(step),
-    );
+    this.timeline = new Timeline(this.graph, this.ways);
     this.map.path = this.timeline.path = new Set(data.path);
     const workers = document.getElementById("timeline-workers");
     data.schedules.forEach((schedule, at) => workers.append(element("option", { value: at }, `${schedule.workers}`)));

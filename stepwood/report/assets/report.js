@@ -35,8 +35,7 @@ class ReportPage extends StepsPage {
         { title: "Steps", field: "steps", width: 85, formatter: asCount, sorter: "number" },
       ],
     });
-    const step = (act) => (one) => act.call(this, one);
-    this.timeline = new Timeline(this.graph, step(this.paint), step(this.tell), step(this.choose));
+    this.timeline = new Timeline(this.graph, this.ways);
     this.map.path = this.timeline.path = new Set(data.path);
     this.on("timeline-out", "click", () => this.timeline.out());
     this.drawTimeline();

@@ -9,9 +9,13 @@ class StepsPage {
     this.chosen = -1;
     this.colours = colours;
     this.readColours();
-    const choose = (step) => this.choose(step);
-    this.map = new StepMap(this.graph, (step) => this.paint(step), (step) => this.tell(step), choose);
-    this.steps = new Table("steps", "Steps", stepColumns, choose);
+    this.ways = {
+      paint: (step) => this.paint(step),
+      tell: (step) => this.tell(step),
+      choose: (step) => this.choose(step),
+    };
+    this.map = new StepMap(this.graph, this.ways);
+    this.steps = new Table("steps", "Steps", stepColumns, this.ways.choose);
     this.jobs = new Table("jobs", "Jobs", jobColumns, (job) => this.chooseJob(job));
     this.tabs = new Tabs((name) => this.opened(name));
     const fold = document.getElementById("map-fold");

@@ -12,37 +12,12 @@ function ticks(low, high, number) {
   return d3.range(Math.ceil(low / unit) * unit, high, unit);
 }
 
-/** Which worker runs which step when: a row a worker. */
-class Timeline {
-  constructor(graph, paint, tell, choose) {
-    Object.assign(this, { graph, paint, tell, choose });
-    this.frame = document.getElementById("timeline");
-    this.canvas = document.getElementById("timeline-canvas");
-    this.chosen = -1;
-    this.path = new Set();
-    this.view = d3.zoomIdentity;
-    this.zoom = d3
-      .zoom()
-      .filter((event) => (event.type === "wheel" ? event.ctrlKey || event.metaKey || event.shiftKey : !event.button))
-      .on("zoom", (event) => {
-        this.view = event.transform;
-        this.draw();
-      });
-    d3.select(this.canvas).call(this.zoom).on("dblclick.zoom", null);
-    this.canvas.style.touchAction = "pan-y";
-    this.canvas.addEventListener("click", (event) => {
-      const slot = this.hit(event.offsetX, event.offsetY);
-      if (slot >= 0) this.choose(this.schedule.step[slot]);
-    });
-    followPointer(this.canvas, (x, y) => {
-      const slot = this.hit(x, y);
-      if (slot < 0) return null;
-      const { step, start, end } = this.schedule;
-      return `${this.tell(step[slot])}, from ${span(start[slot])} to ${span(end[slot])}`;
-    });
-    this.frame.addEventListener("scroll", () => this.draw());
-    this.frame.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.resize()).observe(this.frame);
+/** Which worker runs which step when: a row a worker. What is hit is a slot, a place in the schedule. */
+class Timeline extends Picture {
+  lanes = [];
+
+  constructor(graph, ways) {
+    super("timeline", graph, ways);
   }
 
   set(schedule) {
@@ -55,18 +30,11 @@ class Timeline {
       this.lanes[worker].push(slot);
     });
     this.slotOf = new Map(schedule.step.map((step, slot) => [step, slot]));
-    this.canvas.parentElement.style.height = `${this.lanes.length * LANE + AXIS}px`;
     this.resize();
   }
 
-  resize() {
-    this.width = this.frame.clientWidth;
-    if (!this.width || !this.schedule) return;
-    this.height = Math.min(this.frame.clientHeight, this.lanes.length * LANE + AXIS);
-    this.pen = fitCanvas(this.canvas, this.width, this.height);
-    const corners = [[0, 0], [this.width, this.height]];
-    this.zoom.extent(corners).translateExtent(corners).scaleExtent([1, 1e6]);
-    this.draw();
+  get high() {
+    return this.lanes.length * LANE + AXIS;
   }
 
   get scale() {
@@ -79,6 +47,15 @@ class Timeline {
     const time = this.scale.invert(x);
     const slot = lane[d3.bisector((one) => this.schedule.end[one]).left(lane, time)];
     return slot !== undefined && this.schedule.start[slot] <= time ? slot : -1;
+  }
+
+  click(slot) {
+    this.choose(this.schedule.step[slot]);
+  }
+
+  told(slot) {
+    const { step, start, end } = this.schedule;
+    return `${this.tell(step[slot])}, from ${span(start[slot])} to ${span(end[slot])}`;
   }
 
   key(event) {
@@ -118,20 +95,13 @@ class Timeline {
     this.draw();
   }
 
-  out() {
-    d3.select(this.canvas).call(this.zoom.transform, d3.zoomIdentity);
-  }
-
   draw() {
     if (!this.pen || !this.schedule) return;
     const { pen, width, height, scale } = this;
     const { step, start, end } = this.schedule;
     const scrolled = this.frame.scrollTop;
     const [low, high] = scale.domain();
-    const ink = { marked: colour("marked"), path: colour("path"), text: colour("text"), line: colour("line") };
-    pen.clearRect(0, 0, width, height);
-    pen.font = "11px ui-monospace, Menlo, Consolas, monospace";
-    pen.textBaseline = "middle";
+    const ink = this.begin();
     const first = Math.max(0, Math.floor(scrolled / LANE));
     const last = Math.min(this.lanes.length, Math.ceil((scrolled + height) / LANE));
     for (let number = first; number < last; number++) {
@@ -161,11 +131,8 @@ class Timeline {
       pen.fillRect(left, top + LANE - 5, wide, 3);
     }
     if (wide > 5 * LETTER) {
-      const shown = Math.max(left, 0);
-      const room = Math.floor((Math.min(right, this.width) - shown - 8) / LETTER);
-      const told = brief(this.graph.data.op[step]);
       pen.fillStyle = text;
-      if (room > 1) pen.fillText(told.length > room ? `${told.slice(0, room - 1)}…` : told, shown + 4, top + LANE / 2 - 1);
+      this.write(brief(this.graph.data.op[step]), left, right, top + LANE / 2 - 1);
     }
     if (step === this.chosen) {
       pen.strokeStyle = ink.marked;

@@ -68,17 +68,3 @@ function fitCanvas(canvas, width, height) {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   return pen;
 }
-
-/** A line beside the pointer that says what it is on; `at` gives it, or null. */
-function followPointer(canvas, at) {
-  const tip = document.getElementById("tip");
-  canvas.addEventListener("pointermove", (event) => {
-    const text = event.pointerType === "touch" ? null : at(event.offsetX, event.offsetY);
-    tip.hidden = !text;
-    if (!text) return;
-    tip.textContent = text;
-    tip.style.left = `${Math.min(event.clientX + 12, innerWidth - tip.offsetWidth - 8)}px`;
-    tip.style.top = `${Math.min(event.clientY + 16, innerHeight - tip.offsetHeight - 8)}px`;
-  });
-  canvas.addEventListener("pointerleave", () => (tip.hidden = true));
-}
