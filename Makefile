@@ -73,11 +73,12 @@ $(READY): pyproject.toml constraints.txt | tools
 demo: $(READY)
 	@echo "Three jobs on one Debian base; what they share runs once. The first run makes the base:"
 	time $(BUILD) -q
-	echo; echo "The same again, all cached:"
-	time $(BUILD) -q
 	echo; echo "What became of it, to be opened in a browser:"
 	$(BIN)/stepwood report -o build/report $(if $(STORE),--store '$(STORE)')
+	echo; echo "The same again, all cached:"
+	time $(BUILD) -q
 	printf '%s\n' "" "What next:" \
+		"  build/report/index.html                     # the report of the first run, for a browser" \
 		"  . $(BIN)/activate" \
 		"  stepwood ls                                 # what ran" \
 		"  stepwood log demo-figlet                    # what its last step printed" \

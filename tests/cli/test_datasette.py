@@ -27,7 +27,8 @@ def store(desk: Desk) -> Path:
 
 def get(path: Path, *addresses: str) -> list[Any]:
     async def asked() -> list[Any]:
-        served = Datasette([str(path)])
+        # Threads of its own would outlive the test, and keep others from forking.
+        served = Datasette([str(path)], settings={"num_sql_threads": 0})
         await served.invoke_startup()
         return [await served.client.get(address) for address in addresses]
 
