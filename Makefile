@@ -111,6 +111,7 @@ bench: $(READY)
 	$(BIN)/python bench/batches.py
 	$(BIN)/python bench/packages.py
 	$(BIN)/python bench/pages.py
+	$(BIN)/python bench/live.py
 	$(BIN)/python bench/steps.py
 
 grammar: $(READY)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.outcome import Failed, Name, Outcome
 from engine.records import Prediction, Totals
 from engine.step import StepId
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStarted:
+    """The run begins. `expected` has, for each step that is not there yet, the seconds that it may take; `predicted` is
+    None where nothing is known of any."""
+
+    expected: Mapping[StepId, float]
+    predicted: Prediction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +100,5 @@ class BatchEnded:
     predicted: Prediction | None = None
 
 
-Event = Started | Attached | Output | Retried | Ended | JobEnded | BatchEnded
+Event = BatchStarted | Started | Attached | Output | Retried | Ended | JobEnded | BatchEnded
 Reporter = Callable[[Event], None]

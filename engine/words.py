@@ -57,4 +57,6 @@ def brief(op: str, width: int = WIDTH) -> str:
 
 def printable(text: str) -> str:
     """What a terminal can take: a command, or a name, may hold any character."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "\ufffd" for c in text)

@@ -1,4 +1,4 @@
-"""What a run shows: plain lines, a status line on a terminal, or JSON events.
+"""What a run shows in a pipe: plain lines, or JSON events; and what commands say beside their results.
 
 The output of steps goes to standard output, what Stepwood itself says to standard error.
 """
@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -81,7 +80,7 @@ def on_terminal() -> bool:
     return _capable(sys.stderr)
 
 
-def _columns() -> int:
+def columns() -> int:
     """How wide the terminal is that standard error goes to; standard output may go elsewhere."""
     said = os.environ.get("COLUMNS", "")
     if said.isdecimal() and int(said):
@@ -105,7 +104,7 @@ def status() -> Iterator[Callable[[str], None]]:
         return
 
     def show(text: str) -> None:
-        sys.stderr.write(ERASE + f"{text} …"[: _columns() - 1])
+        sys.stderr.write(ERASE + f"{text} …"[: columns() - 1])
         sys.stderr.flush()
 
     try:
@@ -121,7 +120,8 @@ class Plain:
     def __init__(self, dag: Dag, *, quiet: bool) -> None:
         self._dag, self._quiet = dag, quiet
         self._several = len(dag.plans) > 1
-        self._ended = 0
+        self.replays = not quiet
+        """Whether the logs of cached steps are to be given out too."""
         self._partial: dict[str, bytes] = {}
 
     def __call__(self, event: Event) -> None:
@@ -135,7 +135,6 @@ class Plain:
             case Retried(id=id, attempt=attempt, failed=failed):
                 self._line(f"retry   {id[:SHORT]} try {attempt} failed: {told(failed)}")
             case Ended():
-                self._ended += 1
                 self._flush(event.id)
                 self._end(event)
             case JobEnded(name=name, outcome=outcome, final=final):
@@ -202,75 +201,12 @@ class Plain:
         """Nothing to clean up."""
 
 
-class Terminal(Plain):
-    """As `Plain`, with a status line at the bottom: how far, and which steps run how long."""
-
-    def __init__(self, dag: Dag, *, quiet: bool) -> None:
-        super().__init__(dag, quiet=quiet)
-        self._running: dict[str, float] = {}
-        self._drawn = False
-        self._midline = False
-        """Whether a step has begun a line here and not ended it."""
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._tick, daemon=True)
-        self._thread.start()
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            self._erase()
-            match event:
-                case Started(id=id) | Attached(id=id):
-                    self._running[id] = time.monotonic()
-                case Ended(id=id):
-                    self._running.pop(id, None)
-            super().__call__(event)
-            self._draw()
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._erase()
-
-    def _tick(self) -> None:
-        while not self._stop.wait(0.25):
-            with self._lock:
-                self._erase()
-                self._draw()
-
-    def _erase(self) -> None:
-        if self._drawn:
-            sys.stderr.write(ERASE)
-            sys.stderr.flush()
-            self._drawn = False
-
-    def _write(self, data: bytes) -> None:
-        super()._write(data)
-        if data and sys.stdout.isatty():
-            self._midline = not data.endswith(b"\n")
-
-    def _line(self, text: str) -> None:
-        if self._midline:  # not to write behind a step's last words, whose own output stays as it is
-            sys.stderr.write("\n")
-            self._midline = False
-        super()._line(text)
-
-    def _draw(self) -> None:
-        if not self._running or self._midline:  # the line may go on
-            return
-        width = _columns()
-        now = time.monotonic()
-        steps = ", ".join(f"{brief(self._dag[id].op)} {now - since:.0f} s" for id, since in self._running.items())
-        sys.stderr.write(f"[{self._ended}/{len(self._dag)}] {steps}"[: width - 1])
-        sys.stderr.flush()
-        self._drawn = True
-
-
 class Json:
     """One event a line on standard output, as docs/reference/cli.md has them."""
 
-    def __init__(self, dag: Dag) -> None:
+    def __init__(self, dag: Dag, *, quiet: bool) -> None:
         self._dag = dag
+        self.replays = not quiet
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         """A piece of a log may end inside a character."""
 

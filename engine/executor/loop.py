@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from engine import digest
 from engine.dag import Dag
 from engine.estimate import drift, estimate
-from engine.events import Attached, BatchEnded, Ended, Output, Reporter, Retried, RootCause, Started
+from engine.events import Attached, BatchEnded, BatchStarted, Ended, Output, Reporter, Retried, RootCause, Started
 from engine.executor.elsewhere import Elsewhere, follow
 from engine.executor.jobs import Jobs
 from engine.executor.ledger import Ledger
@@ -125,6 +125,7 @@ class Loop:
         self._register()
         if todo:
             self._logbook = Logbook(self._worker.store.folder)
+        self._report(BatchStarted({id: learned.seconds[id] for id in todo}, self._predicted))
         gc.freeze()  # plans and DAG stay; the collector need not walk them again and again
         gc.enable()
         with self._signals(), ThreadPoolExecutor(max(1, self._options.workers), "step") as threads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -22,7 +23,7 @@ from grammar.builder import exit_status, pattern
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
-from stepwood.console import Json, Plain, Terminal, on_terminal, say
+from stepwood.console import Json, Plain, on_terminal, say
 from stepwood.jobs import jobs
 from stepwood.world import planned
 from system.errors import InputError
@@ -55,6 +56,7 @@ def run(
     *,
     workers: int | None,
     quiet: bool,
+    plain: bool,
     keep_going: bool,
     retry: tuple[str, ...],
     timeout: str | None,
@@ -74,7 +76,7 @@ def run(
     with wire.workshop(chosen, values, keep_failed=keep_failed) as shop:
         dag = planned(asked, chosen, shop.index, policy)
         _can_start(dag, values)
-        reporter = Json(dag) if as_json else Terminal(dag, quiet=quiet) if on_terminal() else Plain(dag, quiet=quiet)
+        reporter = _reporter(dag, shop.worker.store.folder, quiet=quiet, plain=plain, as_json=as_json)
 
         def report(event: Event) -> None:
             listener(event)
@@ -85,7 +87,7 @@ def run(
             fail_fast=not keep_going,
             failures_for=known_for,
             memory=free_memory(),
-            replay=not quiet,
+            replay=reporter.replays,
             command=shlex.join(["stepwood", *sys.argv[1:]]),
         )
         try:
@@ -95,6 +97,17 @@ def run(
         for problem in ended.problems:
             say(problem)
         return Ran(dag, ended, shop.worker.store.folder)
+
+
+def _reporter(dag: Dag, store: Path, *, quiet: bool, plain: bool, as_json: bool) -> Plain | Json:
+    if as_json:
+        return Json(dag, quiet=quiet)
+    # What `--debug` shows would be written into the view.
+    if plain or not on_terminal() or logging.getLogger().isEnabledFor(logging.DEBUG):
+        return Plain(dag, quiet=quiet)
+    from stepwood.live.view import View
+
+    return View(dag, store, quiet=quiet)
 
 
 def _policy(retry: tuple[str, ...], timeout: str | None, silence: str | None) -> Policy:

@@ -160,6 +160,7 @@ def running(command: F) -> F:
         failures,
         click.option("--keep-going/--fail-fast", default=True, help="Whether other jobs go on after a failure."),
         click.option("-q", "--quiet", is_flag=True, help="Do not show the logs of cached steps."),
+        click.option("--plain", is_flag=True, help="On a terminal too, a line for each thing that happens."),
         click.option(
             "-j", "workers", type=click.IntRange(1), default=None, help="Steps at once; default the number of cores."
         ),

@@ -194,18 +194,6 @@ def test_output_that_nobody_reads_does_not_stop_a_build(desk: Desk) -> None:
     assert set(desk.states("a.spec")) == {"cached"}
 
 
-def test_a_status_line_spares_a_steps_last_words(desk: Desk) -> None:
-    """A line without its end is neither written over nor run into the next."""
-    desk.write("a.spec", sh("printf unfinished; sleep 0.7", "sleep 0.7"))
-    shown = desk.on_a_terminal("build", "a.spec").decode()
-    (line,) = [line for line in shown.splitlines() if "unfinished" in line and "printf" not in line]
-    assert line.rpartition("\x1b[2K")[2] == "unfinished"
-    desk.ok("clean")
-    assert b'printf unfinished; sleep 0.7")) 0 s' in desk.on_a_terminal("build", "a.spec", errors_only=True), (
-        "its line goes elsewhere: the status line stays"
-    )
-
-
 def test_debug_shows_where_an_error_of_a_step_came_from(desk: Desk) -> None:
     desk.write("a.spec", '((from bb) (shell /bin/sh -c) (user (name nobody-here)) (run (shell "true")))')
     plain = desk.run("build", "a.spec")
@@ -225,14 +213,3 @@ def test_the_tree_of_a_failed_step_is_set_aside_when_asked(desk: Desk) -> None:
     assert (kept / "layer" / "left").read_text() == "left\n"
     assert desk.states("a.spec") == ["cached", "run"], "it is no snapshot"
     assert kept.name[:40] in desk.ok("df").stdout
-
-
-def test_a_terminal_gets_a_status_line_and_nothing_else_does(desk: Desk) -> None:
-    desk.write("a.spec", sh("sleep 0.7"))
-    seen = desk.on_a_terminal("build", "a.spec", errors_only=True)
-    assert b'[1/2] (run (shell "sleep 0.7")) 0 s' in seen
-    assert seen.rstrip().splitlines()[-1].count(b"batch") == 1
-    desk.ok("clean")
-    assert b"\x1b" not in desk.on_a_terminal("build", "a.spec", errors_only=True, NO_COLOR="1")
-    desk.ok("clean")
-    assert "\x1b" not in desk.ok("build", "a.spec").stderr
