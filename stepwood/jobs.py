@@ -16,6 +16,7 @@ from grammar import parser
 from grammar.ast import Spec, Workflow
 from grammar.source import Body, Source
 from stepwood.config import EVERYTHING, STDIN, Choice
+from stepwood.pyfile import is_python, tree
 from system.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def expanded(source: Source, workflow: Workflow, values: Mapping[str, str], *, l
     """The jobs of a workflow whose includes are files."""
     from grammar.expand import expand
 
-    return expand(source, workflow, parser.parse_any, included, values, lenient=lenient)
+    return expand(source, workflow, tree, included, values, lenient=lenient)
 
 
 def jobs(files: Sequence[str], choice: Choice = EVERYTHING) -> Asked:
@@ -62,9 +63,11 @@ def jobs(files: Sequence[str], choice: Choice = EVERYTHING) -> Asked:
     params: dict[str, None] = {}
     for file in files:
         source = read(file)
-        what = known.get(source.text) or parser.parse_any(source)
+        python = is_python(source)  # of which one text may mean two things, by what it imports
+        what = (not python and known.get(source.text)) or tree(source)
         if isinstance(what, Spec):
-            known[source.text] = what
+            if not python:
+                known[source.text] = what
             found.append((Job(names[file], Body(what, source)), {}))
             continue
         workflow = True

@@ -13,6 +13,7 @@ from grammar.ast import Workflow
 from stepwood.commands import options
 from stepwood.config import STDIN
 from stepwood.jobs import expanded, read
+from stepwood.pyfile import is_python, tree
 from system.errors import InputError, SpecError
 
 
@@ -29,7 +30,7 @@ def check(files: tuple[str, ...], **shared: Any) -> int:
     for file in files:
         try:
             source = read(file)
-            found = parser.parse_any(source)
+            found = tree(source)
             if isinstance(found, Workflow):
                 expanded(source, found, values, lenient=True)
         except SpecError as error:
@@ -43,13 +44,16 @@ def check(files: tuple[str, ...], **shared: Any) -> int:
 @click.option("--check", "only_check", is_flag=True, help="Say which files are not canonical; exit 1 if any.")
 @click.option("--write", is_flag=True, help="Rewrite the files in place.")
 def fmt(files: tuple[str, ...], only_check: bool, write: bool) -> int:
-    """Print specs and workflows as canonical text; comments are kept."""
+    """Print specs and workflows as canonical text; comments are kept. Of Python, what it makes is printed."""
+    from grammar.printer import format_spec
     from grammar.remarks import format_text
 
     code = 0
     for file in files:
         source = read(file)
-        canonical = format_text(source)
+        if is_python(source) and (only_check or write):
+            raise InputError(f"{file} is Python, which is not rewritten", hint="without an option, its text is printed")
+        canonical = format_spec(tree(source)) if is_python(source) else format_text(source)
         if only_check:
             if canonical != source.text:
                 sys.stderr.write(f"{source.file} is not canonical\n")
@@ -71,7 +75,10 @@ def fmt(files: tuple[str, ...], only_check: bool, write: bool) -> int:
 def dockerfile(file: str, buildkit: bool, escape: Literal["unix", "windows"]) -> None:
     """Print the Dockerfile that does the same as a spec."""
     from grammar import dockerfile as docker
+    from grammar.printer import format_spec
 
     source = read(file)
-    spec = parser.parse(source.text, file=source.file)
+    # What specs cannot say, and Python can, is found as a mistake of its text.
+    text, of = (format_spec(tree(source)), " as text") if is_python(source) else (source.text, "")
+    spec = parser.parse(text, file=f"{source.file}{of}")
     sys.stdout.write(docker.dockerfile(spec, buildkit=buildkit, escape=escape))
