@@ -17,10 +17,13 @@ from typing import Any, Literal
 
 from engine.records import plain, text
 from engine.schema import INDEX, Schema
-from system.errors import OutOfSpace, StepwoodError, StoreBusy, StoreError
+from system.errors import InputError, OutOfSpace, StepwoodError, StoreBusy, StoreError
 
 SUFFIXES = ("", "-wal", "-shm")
 """Of the files that make a database: itself, its write-ahead log, and that log's index."""
+
+_OF_THE_QUESTION = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
+"""SQLite's codes for what is wrong with a question, and not with its answer."""
 
 
 class Database:
@@ -79,6 +82,25 @@ class Database:
         """All rows at once: a cursor left open would keep SQLite from folding its log into the database."""
         with self._explained():
             return [tuple(map(plain, row)) for row in self._connection.execute(sql, arguments).fetchall()]
+
+    def records(self, sql: str, arguments: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """What someone asks in words of their own, which may write nothing: rows by the names of their columns.
+
+        InputError where SQLite does not understand it.
+        """
+        run = self._connection.execute
+        with self._explained():
+            run("PRAGMA query_only = ON")
+            try:
+                cursor = run(sql, arguments)
+                names = [name for name, *_ in cursor.description or ()]
+                return [dict(zip(names, map(plain, row), strict=True)) for row in cursor.fetchall()]
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) in _OF_THE_QUESTION:
+                    raise InputError(f"the {self._schema.title} cannot answer: {error}") from error
+                raise
+            finally:
+                run("PRAGMA query_only = OFF")
 
     def column(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
         """The first value of each row."""

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from grammar.python import shell as shell
     from grammar.python import user as user
     from grammar.python import workdir as workdir
+    from stepwood.session import Session as Session
 
 __all__ = [
-    "Spec", "Workflow", "build", "built", "comment", "copy", "env", "include", "job", "merge", "mount", "param",
-    "retry", "run", "shell", "user", "workdir",
+    "Session", "Spec", "Workflow", "build", "built", "comment", "copy", "env", "include", "job", "merge", "mount",
+    "param", "retry", "run", "shell", "user", "workdir",
 ]  # fmt: skip
 
 
@@ -36,6 +37,10 @@ def __getattr__(name: str) -> object:
     """What is asked for, when it is: the command line imports this package too, and starts fast."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "Session":
+        from stepwood.session import Session
+
+        return Session
     from grammar import python
 
     return getattr(python, name)

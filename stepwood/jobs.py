@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -56,19 +56,29 @@ def expanded(source: Source, workflow: Workflow, values: Mapping[str, str], *, l
 
 def jobs(files: Sequence[str], choice: Choice = EVERYTHING) -> Asked:
     """The jobs of all files, in order; each distinct text is parsed once."""
-    workflow = False
+    return gathered(_parsed(files), choice)
+
+
+def _parsed(files: Sequence[str]) -> Iterator[tuple[str, Source, Spec | Workflow]]:
+    """What each file says, and how a spec in it is called."""
     known: dict[str, Spec] = {}
-    names = dict(zip(files, _names(files), strict=True))
-    found: list[tuple[Job, Mapping[str, str]]] = []
-    params: dict[str, None] = {}
-    for file in files:
+    for file, name in zip(files, _names(files), strict=True):
         source = read(file)
         python = is_python(source)  # of which one text may mean two things, by what it imports
         what = (not python and known.get(source.text)) or tree(source)
+        if isinstance(what, Spec) and not python:
+            known[source.text] = what
+        yield name, source, what
+
+
+def gathered(trees: Iterable[tuple[str, Source, Spec | Workflow]], choice: Choice = EVERYTHING) -> Asked:
+    """The jobs of trees, in order; each comes with the name of the job that it is, where it is a spec."""
+    workflow = False
+    found: list[tuple[Job, Mapping[str, str]]] = []
+    params: dict[str, None] = {}
+    for name, source, what in trees:
         if isinstance(what, Spec):
-            if not python:
-                known[source.text] = what
-            found.append((Job(names[file], Body(what, source)), {}))
+            found.append((Job(name, Body(what, source)), {}))
             continue
         workflow = True
         of = expanded(source, what, choice.values)

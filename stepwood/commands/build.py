@@ -6,7 +6,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ def run(
     workflow: bool,
     listener: Reporter = lambda _: None,
     *,
+    shown: Callable[[Dag], Plain] | None = None,
     workers: int | None,
     quiet: bool,
     plain: bool,
@@ -68,7 +69,7 @@ def run(
     **shared: Any,
 ) -> Ran:
     """Run jobs. `listener` is told of everything besides whoever shows it; `workflow`: failures are remembered as for
-    one."""
+    one; `shown` makes what shows it, where that is not for the command line to say."""
     known_for = options.known_for(shared, workflow)
     policy = _policy(retry, timeout, silence)
     chosen = settings(config, shared)
@@ -76,7 +77,8 @@ def run(
     with wire.workshop(chosen, values, keep_failed=keep_failed) as shop:
         dag = planned(asked, chosen, shop.index, policy)
         _can_start(dag, values)
-        reporter = _reporter(dag, shop.worker.store.folder, quiet=quiet, plain=plain, as_json=as_json)
+        folder = shop.worker.store.folder
+        reporter = shown(dag) if shown else _reporter(dag, folder, quiet=quiet, plain=plain, as_json=as_json)
 
         def report(event: Event) -> None:
             listener(event)

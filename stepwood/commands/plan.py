@@ -20,7 +20,7 @@ from engine.plan import Job
 from engine.prospect import Prospect
 from stepwood import wire
 from stepwood.commands import options
-from stepwood.config import settings
+from stepwood.config import Settings, settings
 from stepwood.console import fitting, put
 from stepwood.jobs import jobs
 from stepwood.world import planned
@@ -62,6 +62,29 @@ def show(
     """Plan jobs in the world as it is now, and show it; `workflow`: failures are remembered as for one."""
     known_for = options.known_for(shared, workflow)
     chosen = settings(config, shared)
+    cores, free = os.cpu_count() or 1, free_memory()
+    machines = dict.fromkeys(workers, None if what_if else free)
+    if what_if or not workers:
+        machines = {cores: free} | machines | {cores: free}  # first, and as it is
+    made, reasons = foresee(asked, chosen, known_for, machines, why=form == "html")
+    if form == "html":
+        put([page_of(made, reasons, machines)], output)
+    else:
+        put(_lines(made, form, None if whole else LINES, fitting(output)), output)
+
+
+def foresee(
+    asked: Sequence[Job],
+    chosen: Settings,
+    known_for: float | None,
+    machines: Mapping[int, int | None],
+    *,
+    why: bool = False,
+) -> tuple[render.Plan, Sequence[Cause]]:
+    """What jobs would run in the world as it is now, and, where `why` is asked, the root causes of that.
+
+    `machines` are those that times are predicted for, as `Prospect.forecast` has them.
+    """
     with wire.looking(chosen) as (store, index):
         dag = planned(asked, chosen, index)
         present = store.ids()
@@ -70,19 +93,12 @@ def show(
         off = 0.0 if index is None else drift(index)
         prospect = Prospect(dag, {id for id in dag.ids if id in present}, failed, estimates)
         states = prospect.states()
-        reasons = causes(prospect, states, index) if form == "html" else ()
-    cores, free = os.cpu_count() or 1, free_memory()
-    machines = dict.fromkeys(workers, None if what_if else free)
-    if what_if or not workers:
-        machines = {cores: free} | machines | {cores: free}  # first, and as it is
-    made = render.Plan(prospect, states, prospect.forecast(states, machines, drift=off))
-    if form == "html":
-        put([_page(made, reasons, machines)], output)
-    else:
-        put(_lines(made, form, None if whole else LINES, fitting(output)), output)
+        reasons = causes(prospect, states, index) if why else ()
+    return render.Plan(prospect, states, prospect.forecast(states, machines, drift=off)), reasons
 
 
-def _page(shown: render.Plan, reasons: Sequence[Cause], machines: Mapping[int, int | None]) -> str:
+def page_of(shown: render.Plan, reasons: Sequence[Cause], machines: Mapping[int, int | None]) -> str:
+    """A plan as a page of HTML."""
     from stepwood.report import plans
     from stepwood.report.page import page
 

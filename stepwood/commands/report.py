@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from stepwood import wire
 from stepwood.commands import options
-from stepwood.config import settings
+from stepwood.config import Settings, settings
 from stepwood.console import put, say
 from system.errors import InputError
 
@@ -26,13 +27,18 @@ PAGE, LOGS = "index.html", "logs"
 def report(batches: tuple[str, ...], into: Path, config: Path | None, **shared: Any) -> None:
     """Write the report of BATCH, by default the last one, compared with OTHER, by default the last before it with the
     same jobs: DIR/index.html, to be opened from disk."""
+    say(f"{write(settings(config, shared), batches, into)}")
+
+
+def write(chosen: Settings, batches: Sequence[str], into: Path) -> Path:
+    """The page of a report: of the last batch, of one, or of one compared with another."""
     from stepwood.report import batches as documents
     from stepwood.report.logs import Logs
     from stepwood.report.page import page
 
     if len(batches) > 2:
         raise InputError("report takes a batch, or two")
-    with wire.records(settings(config, shared)) as (store, index):
+    with wire.records(chosen) as (store, index):
         ids = [index.resolve(batch, "batch").id for batch in batches] or [one.id for one in index.batches(limit=1)]
         if not ids:
             raise InputError(f"no batch ran in {store.folder}", hint="`stepwood build` runs one")
@@ -43,7 +49,7 @@ def report(batches: tuple[str, ...], into: Path, config: Path | None, **shared: 
         document = documents.document(index, batch, other, logs, _results(store.folder, batch.id))
         logs.flush()
     put([page("report", documents.title(batch), document)], into / PAGE)
-    say(f"{into / PAGE}")
+    return into / PAGE
 
 
 def _cleared(into: Path) -> Path:
