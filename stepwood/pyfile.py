@@ -56,17 +56,22 @@ def evaluated(source: Source) -> Spec | Workflow:
             raise source.error(_place(source, error), f"{type(error).__name__}: {error}") from error
     found = module.__dict__.get(NAME)
     if isinstance(found, Spec):
-        try:
-            check(found)
-        except PlacedError as error:
-            raise source.placed(error) from None
-        return found
+        return checked(found, source)
     if isinstance(found, Workflow):
         return found
     hint = f"end with `{NAME} = Workflow(job(…), …)`"
     if NAME not in module.__dict__:
         raise source.error(At(1, 1), f"it defines no `{NAME}`", hint)
     raise source.error(At(1, 1), f"`{NAME}` is a {type(found).__name__}, and no Workflow or Spec", hint)
+
+
+def checked(spec: Spec, source: Source) -> Spec:
+    """A spec whose builds are known where they are named, as the parser has seen to in a text."""
+    try:
+        check(spec)
+    except PlacedError as error:
+        raise source.placed(error) from None
+    return spec
 
 
 @contextlib.contextmanager

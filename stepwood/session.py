@@ -17,8 +17,6 @@ from engine.executor.loop import Summary
 from engine.explain import Cause
 from engine.forest import LINES
 from grammar.ast import Spec, Workflow
-from grammar.check import check
-from grammar.place import PlacedError
 from grammar.source import Source
 from stepwood import wire
 from stepwood.commands import build as building
@@ -28,6 +26,8 @@ from stepwood.commands.options import REMEMBERED
 from stepwood.config import Choice, Settings, settings
 from stepwood.console import Plain
 from stepwood.jobs import Asked, gathered, jobs
+from stepwood.pyfile import checked
+from system.errors import SpecError
 from system.machine import free_memory
 
 Asking = str | Spec | Workflow
@@ -152,12 +152,14 @@ def _asked(what: Asking, values: Mapping[str, str] | None, only: Sequence[str]) 
     if isinstance(what, str):
         return jobs([what], choice)
     source = Source("<python>", "", os.getcwd())
-    if isinstance(what, Spec):
-        try:
-            check(what)
-        except PlacedError as error:
-            raise source.placed(error) from None
-    return gathered([("spec", source, what)], choice)
+    try:
+        if isinstance(what, Spec):
+            checked(what, source)
+        return gathered([("spec", source, what)], choice)
+    except SpecError as error:
+        if error.file == source.file:
+            error.text = None  # the line is one of a cell, which is not at hand
+        raise
 
 
 class _Printed(Plain):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,3 +168,21 @@ def test_the_sample_in_python_makes_the_steps_of_the_sample_in_text(desk: Desk) 
     python, text = (desk.plan(str(SPECS / f"levels.{end}"), *base) for end in ("py", "workflow"))
     assert python == text
     assert len(python["steps"]) == 26
+
+
+@pytest.mark.root
+def test_the_how_to_says_what_happens(desk: Desk) -> None:
+    text = (SPECS.parent / "docs/howto/python.md").read_text()
+    file, mistake, cells = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
+    desk.write("night.py", file)
+    desk.ok("check", "night.py")
+    assert desk.ok("fmt", "night.py").stdout.count(" (job ") == 3
+    desk.write("night.py", file.replace("10m", "soon"))
+    assert desk.run("check", "night.py").stderr == mistake
+    here = f"Session(store={desk.store!r}, "
+    script = cells.replace("Session(", here).replace("debootstrap:bookworm", f"dir:{desk.base}")
+    done = subprocess.run(
+        [sys.executable, "-c", script], **desk.settings(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (desk.folder / "report/index.html").exists()

@@ -89,7 +89,7 @@ saw["page"] = str(session.report("report", ended.batch))
         ("session.build(workflow, quiet=True); session.query('SELEKT')", "the index cannot answer"),
         ("session.build(workflow, quiet=True); session.query('SELECT ?')", "the index cannot answer"),
         ("session.plan('none.spec')", "none.spec: No such file or directory"),
-        ("session.plan(Spec(built('tool')))", '<python>:1:1: unknown build "tool"'),
+        ("session.plan(Spec(built('tool')))", '<python>:1:1: unknown build "tool"\nno build stands before this'),
         ("session.plan(workflow, values={'wird': 'x'})", '--set: no parameter is called "wird"'),
         ("session.plan(Workflow(job('a', Spec('x', run('%{y}')))))", 'unknown name "y"'),
         ("Session(pull='now').plan(workflow)", 'pull is "now"'),
