@@ -62,7 +62,7 @@ BATCHES = (
     "SELECT id, started, finished, outcome, jobs, steps, command, p50, p90, built, cached, failed, skipped, cancelled"
     " FROM batches"
 )
-JOBS = "SELECT id, batch, name, final, outcome, position FROM jobs"
+JOBS = "SELECT id, batch, name, final, outcome, position, labels FROM jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +176,17 @@ class Index:
         self._db.write(sql, [(batch, started, jobs, steps, text(command), p50, p90)])
         return batch
 
-    def add_jobs(self, batch: str, jobs: Iterable[tuple[str, StepId]]) -> list[int]:
-        """Note the jobs of a batch, a name and a final step each; their numbers in the same order."""
-        rows = [(batch, text(name), final, position) for position, (name, final) in enumerate(jobs)]
+    def add_jobs(
+        self, batch: str, jobs: Iterable[tuple[str, StepId]], labels: Mapping[str, Mapping[str, str]] | None = None
+    ) -> list[int]:
+        """Note the jobs of a batch, a name and a final step each; their numbers in the same order. `labels` are by
+        name."""
+        rows = [
+            (batch, text(name), final, position, json.dumps(dict((labels or {}).get(name, {}))))
+            for position, (name, final) in enumerate(jobs)
+        ]
         with self.transaction():
-            self._db.write("INSERT INTO jobs (batch, name, final, position) VALUES (?, ?, ?, ?)", rows)
+            self._db.write("INSERT INTO jobs (batch, name, final, position, labels) VALUES (?, ?, ?, ?, ?)", rows)
             return self._db.column("SELECT id FROM jobs WHERE batch = ? ORDER BY position", (batch,))
 
     def record_attempts(self, batch: str | None, attempts: Iterable[Attempt]) -> None:
@@ -402,13 +408,15 @@ class Index:
     def jobs(self, batch: str | None = None, *, limit: int = 100) -> list[Job]:
         """The jobs of one batch in their order, or of all, newest first."""
         if batch is None:
-            return [Job(*row) for row in self._db.rows(f"{JOBS} ORDER BY id DESC LIMIT ?", (limit,))]
-        return [Job(*row) for row in self._db.rows(f"{JOBS} WHERE batch = ? ORDER BY position LIMIT ?", (batch, limit))]
+            return [_job(*row) for row in self._db.rows(f"{JOBS} ORDER BY id DESC LIMIT ?", (limit,))]
+        return [
+            _job(*row) for row in self._db.rows(f"{JOBS} WHERE batch = ? ORDER BY position LIMIT ?", (batch, limit))
+        ]
 
     def job_by_name(self, name: str) -> Job | None:
         """The latest job of that name."""
         for row in self._db.rows(f"{JOBS} WHERE name = ? ORDER BY id DESC LIMIT 1", (text(name),)):
-            return Job(*row)
+            return _job(*row)
         return None
 
     def batches(self, *, limit: int = 100) -> list[Batch]:
@@ -474,6 +482,10 @@ class Index:
                 "INSERT OR IGNORE INTO steps (id, kind, op, fields, first_seen) VALUES (?, ?, ?, ?, ?)", steps
             )
             self._db.write("INSERT OR IGNORE INTO edges (step, position, input) VALUES (?, ?, ?)", edges)
+
+
+def _job(id: int, batch: str, name: str, final: StepId, outcome: Name | None, position: int, labels: str) -> Job:
+    return Job(id, batch, name, final, outcome, position, json.loads(labels))
 
 
 def _batch(*row: Any) -> Batch:

@@ -38,12 +38,14 @@ class World(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it comes in: its name, its spec, and the named builds of its workflow, each before what names it."""
+    """A job as it comes in: its name, its spec, and the named builds of its workflow, each before what names it.
+    `labels` are what it was given and, for a job of a matrix, where in it the job stands."""
 
     name: str
     body: Body
     builds: Mapping[str, Body] = field(default_factory=dict)
     priority: Priority = "normal"
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Plan:
     steps: tuple[StepId, ...]
     final: StepId
     priority: Priority = "normal"
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class Planner:
         """Raises `SpecError` at the op that cannot be planned; a machine's failure while pinning as it is."""
         scope = {name: self._build(name, job.builds) for name in named(job.body.spec) if name in job.builds}
         built = self._spec(job.body.spec, _Place(job.body.source, scope))
-        return Plan(job.name, tuple(built.steps), built.node.step, job.priority)
+        return Plan(job.name, tuple(built.steps), built.node.step, job.priority, job.labels)
 
     def _build(self, name: str, builds: Mapping[str, Body]) -> _Built:
         """A named build, and before it those that it names; a chain of them may be longer than Python's stack."""

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.outcome import Built, Cancelled, Cause, Failed, Name, Outcome, Skipped
 from engine.step import Base, Config, Ids, Named, Step, StepId, User
@@ -78,6 +78,7 @@ class Job:
     final: StepId
     outcome: Name | None
     position: int
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

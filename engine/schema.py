@@ -131,12 +131,17 @@ ALTER TABLE batches ADD COLUMN p50 REAL;        -- seconds that half of such run
 ALTER TABLE batches ADD COLUMN p90 REAL;        -- the same, nine of ten
 """
 
+LABELS = """
+ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';  -- JSON: {name: value}, the matrix's axes among them
+"""
+
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("001_tables", TABLES),
     ("002_views", VIEWS),
     ("003_lookups", LOOKUPS),
     ("004_flaky", FLAKY),
     ("005_foresight", FORESIGHT),
+    ("006_labels", LABELS),
 )
 """Name and SQL, oldest first."""
 

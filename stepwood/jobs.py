@@ -74,18 +74,18 @@ def _parsed(files: Sequence[str]) -> Iterator[tuple[str, Source, Spec | Workflow
 def gathered(trees: Iterable[tuple[str, Source, Spec | Workflow]], choice: Choice = EVERYTHING) -> Asked:
     """The jobs of trees, in order; each comes with the name of the job that it is, where it is a spec."""
     workflow = False
-    found: list[tuple[Job, Mapping[str, str]]] = []
+    found: list[Job] = []
     params: dict[str, None] = {}
     for name, source, what in trees:
         if isinstance(what, Spec):
-            found.append((Job(name, Body(what, source)), {}))
+            found.append(Job(name, Body(what, source)))
             continue
         workflow = True
         of = expanded(source, what, choice.values)
         params |= dict.fromkeys(of.params)
-        found += [(Job(job.name, job.body, of.builds, job.priority), job.labels) for job in of.jobs]
+        found += [Job(job.name, job.body, of.builds, job.priority, job.labels) for job in of.jobs]
     _check_values(choice.values, params)
-    for name, count in Counter(job.name for job, _ in found).items():
+    for name, count in Counter(job.name for job in found).items():
         if count > 1:
             raise InputError(f'{count} of these files have a job called "{name}"', hint="run them apart, or rename one")
     return Asked(_chosen(found, choice.only), workflow)
@@ -99,27 +99,27 @@ def _check_values(values: Iterable[str], params: Iterable[str]) -> None:
             raise InputError(f'--set: no parameter is called "{name}"', hint=hint)
 
 
-def _chosen(found: list[tuple[Job, Mapping[str, str]]], only: Sequence[str]) -> list[Job]:
+def _chosen(found: list[Job], only: Sequence[str]) -> list[Job]:
     """The jobs that one of `only` matches."""
     if not only:
-        return [job for job, _ in found]
+        return found
     kept: set[str] = set()
     for pattern in only:
-        matched = {job.name for job, labels in found if _matches(pattern, job.name, labels)}
+        matched = {job.name for job in found if _matches(pattern, job)}
         if not matched:
-            words = {job.name for job, _ in found}
-            words |= {f"{key}={value}" for _, labels in found for key, value in labels.items()}
+            words = {job.name for job in found}
+            words |= {f"{key}={value}" for job in found for key, value in job.labels.items()}
             hint = did_you_mean(pattern, sorted(words), "`stepwood plan` lists the jobs")
             raise InputError(f'--only: no job matches "{pattern}"', hint=hint)
         kept |= matched
-    return [job for job, _ in found if job.name in kept]
+    return [job for job in found if job.name in kept]
 
 
-def _matches(pattern: str, name: str, labels: Mapping[str, str]) -> bool:
+def _matches(pattern: str, job: Job) -> bool:
     key, equals, value = pattern.partition("=")
-    if equals and key in labels and fnmatchcase(labels[key], value):
+    if equals and key in job.labels and fnmatchcase(job.labels[key], value):
         return True
-    return fnmatchcase(name, pattern)
+    return fnmatchcase(job.name, pattern)
 
 
 def _names(files: Sequence[str]) -> list[str]:

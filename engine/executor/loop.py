@@ -165,7 +165,8 @@ class Loop:
                 started=self._began,
                 predicted=self._predicted,
             )
-            rows = self._index.add_jobs(self._batch, [(plan.name, plan.final) for plan in plans])
+            labels = {plan.name: plan.labels for plan in plans}
+            rows = self._index.add_jobs(self._batch, [(plan.name, plan.final) for plan in plans], labels)
         self._jobs = Jobs(self._dag, rows)
         self._ledger = Ledger(self._index, self._batch)
 

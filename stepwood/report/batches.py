@@ -11,13 +11,15 @@ from typing import Any
 
 from engine.comparison import ALL, compared
 from engine.index import Index
-from engine.records import Attempt, Batch
+from engine.records import Attempt, Batch, Job
 from engine.step import StepId
 from stepwood.report.logs import Logs
 
 RAN = ("built", "failed", "cancelled")
 """Outcomes of tries that took time."""
 WELL = ("built", "cached")
+COLUMNS = 30
+"""Values of a label that jobs are laid out by at most."""
 FLAKY = 1000
 """Flaky steps that are looked through for those of the batch."""
 
@@ -58,6 +60,8 @@ def document(
         "job": [job.name for job in jobs],
         "final": final,
         "job_outcome": [job.outcome or "unfinished" for job in jobs],
+        "labels": [job.labels for job in jobs],
+        "axes": _axes(jobs),
         "outcome": outcome,
         "seconds": [_seconds(tries[id]) for id in order],
         "tries": [sum(one.outcome in RAN for one in tries[id]) for id in order],
@@ -82,6 +86,17 @@ def document(
         "comparison": None if other is None else {"other": _batch(other, {}), **_changes(index, other, batch, numbers)},
         "results": None if results is None else results["cells"],
     }
+
+
+def _axes(jobs: Iterable[Job]) -> list[str]:
+    """The labels that jobs can be laid out by, those with the fewest values first."""
+    values: dict[str, set[str]] = {}
+    for job in jobs:
+        for name, value in job.labels.items():
+            values.setdefault(name, set()).add(value)
+    return sorted(
+        (name for name, some in values.items() if 1 < len(some) <= COLUMNS), key=lambda name: len(values[name])
+    )
 
 
 def _batch(batch: Batch, tries: Mapping[StepId, Sequence[Attempt]]) -> dict[str, object]:

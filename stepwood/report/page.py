@@ -38,7 +38,7 @@ def page(kind: Kind, title: str, document: Mapping[str, object]) -> str:
     return around.get_template(f"{kind}.html").render(
         title=title,
         compared=bool(document.get("comparison")),
-        results=bool(document.get("results")),
+        matrix=bool(document.get("results") or document.get("axes")),
         styles=[_asset(name) for name in STYLES],
         scripts=[_asset(name) for name in (*SCRIPTS, *OWN[kind])],
         data=_packed(document),

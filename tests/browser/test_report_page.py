@@ -133,6 +133,33 @@ def test_everybody_can_use_it(open: Open, nights: Desk, width: int, dark: bool) 
         assert not overflows(page), view
 
 
+def test_jobs_by_the_axes_of_their_matrix(open: Open, desk: Desk) -> None:
+    desk.write(
+        "w.workflow",
+        """(workflow
+ (job %{what}-%{level}-1 (matrix (what one two three) (level 1 2) (exclude (what three) (level 2))) (labels (team core))
+  ((from bb) (shell /bin/sh -c) (run (shell "test %{what}%{level} != two2 || exit 7"))))
+ (job lone ((from bb))))""",
+    )
+    assert desk.run("build", "w.workflow").returncode == 1
+    desk.ok("report", "-o", "out")
+    page = open(desk.folder / "out/index.html")
+    tab(page, "Matrix")
+    assert rows(page, "matrix") == [
+        "one-…-1 | built | built | ",
+        "two-…-1 | built | ✗ failed | exit 7",
+        "three-…-1 | built |  | ",
+    ]
+    assert page.locator("#matrix-told").inner_text() == "3 rows of 5 jobs; 1 job without it"
+    assert page.locator("#matrix-axis option").all_inner_texts() == ["level", "what"], "one value is no axis"
+    page.locator("#view-matrix .tabulator-row", has_text="two").click()
+    assert "✗ failed" in details(page)
+    page.get_by_label("Columns").select_option("what")
+    page.locator("#view-matrix .tabulator-row", has_text="…-2-1").wait_for()
+    assert rows(page, "matrix") == ["…-1-1 | built | built | built | ", "…-2-1 | built | ✗ failed |  | exit 7"]
+    assert faults(page) == []
+
+
 def test_packages_by_compilers(open: Open, nights: Desk) -> None:
     """After `opam build`, whose results stand in the store."""
     batch, _ = json.loads(nights.ok("history", "--json").stdout)["batches"]

@@ -337,6 +337,14 @@ class TestBatchesAndJobs:
             (b, "b", steps[1].id, "failed"),
         ]
 
+    def test_jobs_keep_their_labels(self, index: Index) -> None:
+        steps = [base(), base("alpine")]
+        index.add_steps(steps, fields)
+        batch = index.begin_batch("x", jobs=2, steps=2, started=NOW)
+        labels = {"a": {"kind": "text", NOT_UTF8: NOT_UTF8}}
+        index.add_jobs(batch, [("a", steps[0].id), ("b", steps[1].id)], labels)
+        assert [job.labels for job in index.jobs(batch)] == [labels["a"], {}]
+
     def test_what_was_predicted_of_a_batch_stays_with_it(self, index: Index) -> None:
         batch = index.begin_batch("x", jobs=1, steps=1, started=NOW, predicted=Prediction(2.5, 4.25))
         assert index.batch(batch).predicted == Prediction(2.5, 4.25)

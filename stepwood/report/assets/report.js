@@ -48,7 +48,8 @@ class ReportPage extends StepsPage {
     this.totals();
     this.failures();
     if (data.comparison) this.changes(data.comparison);
-    if (data.results) this.matrix(data.results);
+    if (data.results) this.packages(data.results);
+    else if (data.axes.length) this.matrix(data.axes[0]);
     this.begin();
   }
 
@@ -258,7 +259,55 @@ class ReportPage extends StepsPage {
 
   // --- results and changes
 
-  matrix(cells) {
+  /** Jobs by one of their labels: a row for those that are else called the same. */
+  matrix(axis) {
+    const { data } = this;
+    const values = [...new Set(data.labels.flatMap((labels) => labels[axis] ?? []))];
+    const fields = new Map(values.map((value, at) => [value, `c${at}`]));
+    const jobs = d3.range(data.job.length).filter((job) => axis in data.labels[job]);
+    const stems = new Map(jobs.map((job) => [job, this.stems(job, axis)]));
+    const popular = d3.rollup([...stems.values()].flat(), (some) => some.length, (stem) => stem);
+    // A value may stand in a name twice: by accident, or for an axis. Its place is that in which other jobs have theirs.
+    const rows = d3.group(jobs, (job) => d3.greatest(stems.get(job), (one, other) => popular.get(one) - popular.get(other)));
+    if (!this.cells) {
+      document.getElementById("matrix-by").hidden = false;
+      const choice = document.getElementById("matrix-axis");
+      choice.append(...data.axes.map((one) => element("option", {}, one)));
+      choice.addEventListener("change", () => this.matrix(choice.value));
+    }
+    this.cells?.remove();
+    this.cells = new Table("matrix", `Jobs by ${axis}`, [
+      { title: "Job", field: "name", widthGrow: 2, minWidth: 150 },
+      ...values.map((value) => ({ title: value, field: fields.get(value), minWidth: 90 })),
+      { title: "Why", field: "why", widthGrow: 4, minWidth: 120 },
+    ], (name) => this.chooseJob(rows.get(name).find((job) => this.blamed(job) !== undefined) ?? rows.get(name)[0]));
+    const others = data.job.length - jobs.length;
+    this.cells.set([...rows].map(([name, some]) => ({
+      key: name,
+      name,
+      ...Object.fromEntries(values.map((value) => [fields.get(value), this.outcomes(some.filter((job) => data.labels[job][axis] === value))])),
+      why: [...new Set(some.map((job) => this.blamed(job)).filter((step) => step !== undefined).map((step) => this.toldWhy(step)))].join("; "),
+    })), `${counted(rows.size, "row")} of ${counted(jobs.length, "job")}${others ? `; ${counted(others, "job")} without it` : ""}`);
+    if (this.tabs.now === "matrix") this.cells.show();
+  }
+
+  /** A job's name without its value of an axis, which in that of a job of a matrix always stands; for each place. */
+  stems(job, axis) {
+    const [name, value] = [this.data.job[job], this.data.labels[job][axis]];
+    const found = [];
+    for (let at = name.indexOf(value); value && at >= 0; at = name.indexOf(value, at + 1)) {
+      found.push(`${name.slice(0, at)}…${name.slice(at + value.length)}`);
+    }
+    return found.length ? found : [name];
+  }
+
+  /** How some jobs ended, in a few words. */
+  outcomes(jobs) {
+    const found = d3.rollups(jobs, (some) => some.length, (job) => this.data.job_outcome[job]);
+    return found.map(([outcome, number]) => (jobs.length > 1 ? `${number} ` : "") + OUTCOMES[outcome].mark + OUTCOMES[outcome].word).join(", ");
+  }
+
+  packages(cells) {
     const compilers = [...new Set(cells.map(({ compiler }) => compiler))];
     const fields = new Map(compilers.map((compiler, at) => [compiler, `c${at}`]));
     const rows = d3.group(cells, (cell) => cell.package);

@@ -47,6 +47,12 @@ class Table {
     });
   }
 
+  /** Make room for another table in the same place. */
+  remove() {
+    if (this.ready) this.table.destroy();
+    this.frame.replaceChildren();
+  }
+
   filled() {
     this.keys = new Set(this.rows.map((row) => row.key));
     this.mark(this.chosen);
