@@ -350,6 +350,11 @@ class Index:
                 return attempt
         return None
 
+    def built_logs(self, ids: Iterable[StepId]) -> dict[StepId, str]:
+        """For each of `ids` the log of the latest try that built it, without those that have none."""
+        sql = "SELECT step, log FROM attempts WHERE outcome = 'built' AND log IS NOT NULL AND step IN (?) ORDER BY id"
+        return dict(self._db.rows_in(sql, ids))
+
     def builds(self, ids: Iterable[StepId]) -> dict[StepId, list[Build]]:
         """What each of `ids` took whenever it was built, the latest first; without those that never were."""
         builds: defaultdict[StepId, list[Build]] = defaultdict(list)

@@ -48,7 +48,8 @@ def document(
     outcome = [one.outcome if one else "cached" if there[number] else "unfinished" for number, one in enumerate(last)]
     popular = _popularity(inputs, final)
     flaky = {one.step: one for one in index.flaky(limit=FLAKY)}
-    known = [_log(tries[id]) for id in order]
+    earlier = index.built_logs([id for id, how in zip(order, outcome, strict=True) if how == "cached"])
+    known = [_log(tries[id]) or earlier.get(id) for id in order]
     return {
         "version": 1,
         "kind": "report",

@@ -59,7 +59,7 @@ def test_from_the_matrix_of_jobs_to_the_line_that_tells(open: Open, nights: Desk
     tab(page, "Failures")
     assert "it failed 2 jobs" in page.locator("#failures").inner_text()
     page.locator("#failures .line", has_text="no semicolon").locator("a").click()
-    assert page.get_by_role("tab", selected=True).inner_text() == "Logs"
+    page.get_by_role("tab", name="Logs", selected=True).wait_for()
     marked = page.locator("#log .line.marked")
     marked.wait_for()
     assert marked.inner_text().split() == ["41", "main.c:3:", "error:", "no", "semicolon"]
@@ -81,6 +81,8 @@ def test_words_are_found_in_all_logs(open: Open, nights: Desk) -> None:
     page.locator("#log-told", has_text="0 lines in 0 logs").wait_for()
     choose(page, "trunk")
     assert "cached" in details(page)
+    page.locator("#log .line", has_text="trunk").wait_for()
+    assert "as it was built, in an earlier batch" in page.locator("#log h2").inner_text()
 
 
 def test_numbers_lead_to_what_they_count(open: Open, nights: Desk) -> None:
@@ -154,7 +156,14 @@ def test_jobs_by_the_axes_of_their_matrix(open: Open, desk: Desk) -> None:
     assert page.locator("#matrix-axis option").all_inner_texts() == ["level", "what"], "one value is no axis"
     page.locator("#view-matrix .tabulator-row", has_text="two").click()
     assert "✗ failed" in details(page)
+    page.get_by_label("Only rows with").fill("FAILED exit")
+    page.locator("#view-matrix .tabulator-row", has_text="one").wait_for(state="detached")
+    assert rows(page, "matrix") == ["two-…-1 | built | ✗ failed | exit 7"]
     page.get_by_label("Columns").select_option("what")
+    page.locator("#view-matrix .tabulator-row", has_text="…-2-1").wait_for()
+    page.locator("#view-matrix .tabulator-row", has_text="…-1-1").wait_for(state="detached")
+    page.get_by_label("Only rows with").fill("")
+    page.locator("#view-matrix .tabulator-row", has_text="…-1-1").wait_for()
     page.locator("#view-matrix .tabulator-row", has_text="…-2-1").wait_for()
     assert rows(page, "matrix") == ["…-1-1 | built | built | built | ", "…-2-1 | built | ✗ failed |  | exit 7"]
     assert faults(page) == []

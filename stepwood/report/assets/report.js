@@ -50,6 +50,7 @@ class ReportPage extends StepsPage {
     if (data.comparison) this.changes(data.comparison);
     if (data.results) this.packages(data.results);
     else if (data.axes.length) this.matrix(data.axes[0]);
+    if (this.cells) this.on("matrix-find", "input", ({ target }) => this.cells.only(target.value));
     this.begin();
   }
 
@@ -192,7 +193,8 @@ class ReportPage extends StepsPage {
   }
 
   noLog(step) {
-    return this.data.tries[step] ? "It wrote nothing, or its log was pruned." : "It did not run in this batch.";
+    const ran = this.data.tries[step] || this.data.outcome[step] === "cached";
+    return ran ? "It wrote nothing, or its log was pruned." : "It did not run in this batch.";
   }
 
   /** Lines of a log, each number a link to the line. */
@@ -220,6 +222,7 @@ class ReportPage extends StepsPage {
       const lines = await this.logs.lines(log);
       if (this.shown !== step) return;
       const marked = line ? Number(line) : undefined;
+      if (this.data.outcome[step] === "cached") head.append(element("span", { class: "hint" }, " as it was built, in an earlier batch"));
       const list = this.lineList(lines, step, `The log of ${brief(this.data.op[step])}`, marked);
       place.replaceChildren(head, lines.length ? list : element("p", { class: "hint" }, "It wrote nothing."));
       list.querySelector(".marked")?.scrollIntoView({ block: "center" });
@@ -288,7 +291,9 @@ class ReportPage extends StepsPage {
       ...Object.fromEntries(values.map((value) => [fields.get(value), this.outcomes(some.filter((job) => data.labels[job][axis] === value))])),
       why: [...new Set(some.map((job) => this.blamed(job)).filter((step) => step !== undefined).map((step) => this.toldWhy(step)))].join("; "),
     })), `${counted(rows.size, "row")} of ${counted(jobs.length, "job")}${others ? `; ${counted(others, "job")} without it` : ""}`);
-    if (this.tabs.now === "matrix") this.cells.show();
+    if (this.tabs.now !== "matrix") return;
+    this.cells.show();
+    this.cells.only(document.getElementById("matrix-find").value);
   }
 
   /** A job's name without its value of an axis, which in that of a job of a matrix always stands; for each place. */

@@ -47,6 +47,13 @@ class Table {
     });
   }
 
+  /** Show only rows in which all words stand somewhere. */
+  only(words) {
+    const parts = words.toLowerCase().split(/\s+/).filter(Boolean);
+    const text = (row) => Object.values(row).join("\n").toLowerCase();
+    this.ready = this.ready?.then(() => this.table.setFilter((row) => parts.every((part) => text(row).includes(part))));
+  }
+
   /** Make room for another table in the same place. */
   remove() {
     if (this.ready) this.table.destroy();
