@@ -104,8 +104,9 @@ def run(
 def _reporter(dag: Dag, store: Path, *, quiet: bool, plain: bool, as_json: bool) -> Plain | Json:
     if as_json:
         return Json(dag, quiet=quiet)
-    # What `--debug` shows would be written into the view.
-    if plain or not on_terminal() or logging.getLogger().isEnabledFor(logging.DEBUG):
+    # What `--debug` shows would be written into the view, which needs more characters than old encodings have.
+    fit = on_terminal() and "utf" in sys.stderr.encoding and not logging.getLogger().isEnabledFor(logging.DEBUG)
+    if plain or not fit:
         return Plain(dag, quiet=quiet)
     from stepwood.live.view import View
 

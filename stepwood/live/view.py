@@ -113,11 +113,13 @@ class View(Plain):
         if self._own_output or self._several:
             super()._output(id, data)
             return
-        # A line that has no end yet is in the block.
+        # A line that has no end yet is in the block; one that never has is broken.
         whole, newline, rest = (self._partial.pop(id, b"") + data).rpartition(b"\n")
         if newline:
             self._write(whole + newline)
-        if rest:
+        if len(rest) > HELD:
+            self._write(rest + b"\n")
+        elif rest:
             self._partial[id] = rest
 
     def _hold(self, text: str) -> None:

@@ -143,6 +143,13 @@ def test_output_that_goes_elsewhere_is_whole_there(desk: Desk) -> None:
     assert (desk.folder / "out").read_text() == "error: here\n"
 
 
+def test_a_line_of_megabytes_is_broken(desk: Desk) -> None:
+    desk.write("a.spec", sh("head -c 3000000 /dev/zero | tr '\\0' x"))
+    with screen(desk, "build", "a.spec") as seen:
+        assert seen.end() == 0
+        assert seen.written.count(b"x") >= 3_000_000
+
+
 def test_an_interrupt_leaves_no_block(desk: Desk) -> None:
     desk.write("a.workflow", batch(("sleep 100",), ("sleep 101",)))
     with screen(desk, "build", "a.workflow", "-j2") as seen:
@@ -164,7 +171,9 @@ def test_a_terminal_that_hangs_up_does_not_end_the_build(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "more"), [(["--plain"], {}), ([], {"NO_COLOR": "1"}), ([], {"TERM": "dumb"})], ids=str
+    ("arguments", "more"),
+    [(["--plain"], {}), ([], {"NO_COLOR": "1"}), ([], {"TERM": "dumb"}), ([], {"PYTHONIOENCODING": "latin-1"})],
+    ids=str,
 )
 def test_plain_lines_where_they_are_asked_for(desk: Desk, arguments: list[str], more: dict[str, str]) -> None:
     desk.write("a.workflow", batch(("echo one",), ("echo two",)))
