@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar, get_args
+from typing import TypeVar, cast, get_args
 
 from grammar import ast
 from grammar.ast import At
@@ -29,33 +29,48 @@ Matrix = Mapping[str, Sequence[str]]
 """Axes: a name, and the values that it takes."""
 
 
-def Spec(base: Base, *ops: ast.Op, builds: Iterable[ast.NamedBuild] = ()) -> ast.Spec:  # noqa: N802
+class _Form(type):
+    """Of a class that stands for one of the tree, to be called and to annotate with: what it makes is of that one."""
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, cls.__bases__[0])
+
+
+class Spec(ast.Spec, metaclass=_Form):
     """`((build …)* (from BASE) op*)`: a job's body, or a build's. `builds` are nested: only this spec sees them."""
-    at, nested = _at(), []
-    for one in builds:
-        if one.matrix is not None:
-            raise _wrong(f"build {shown(one.name)} is nested, and has a matrix")
-        nested.append(ast.Build(one.name, one.spec, one.at))
-    found: str | ast.FromBuild | ast.FromMerge
-    match base:
-        case ast.NamedBuild(name=name):
-            found = ast.FromBuild(name, at)
-        case ast.FromBuild() | ast.FromMerge():
-            found = base
-        case _:
-            found = _text(base, "a base")
-    for op in ops:
-        if not isinstance(op, get_args(ast.Op)):
-            raise _wrong(f"a spec has ops after its base, not {shown(repr(op))}", "run, copy, env, … make ops")
-    return ast.Spec(tuple(nested), found, ops, at)
+
+    __slots__ = ()
+
+    def __new__(cls, base: Base, *ops: ast.Op, builds: Iterable[ast.NamedBuild] = ()) -> Spec:
+        at, nested = _at(), []
+        for one in builds:
+            if one.matrix is not None:
+                raise _wrong(f"build {shown(one.name)} is nested, and has a matrix")
+            nested.append(ast.Build(one.name, one.spec, one.at))
+        found: str | ast.FromBuild | ast.FromMerge
+        match base:
+            case ast.NamedBuild(name=name):
+                found = ast.FromBuild(name, at)
+            case ast.FromBuild() | ast.FromMerge():
+                found = base
+            case _:
+                found = _text(base, "a base")
+        for op in ops:
+            if not isinstance(op, get_args(ast.Op)):
+                raise _wrong(f"a spec has ops after its base, not {shown(repr(op))}", "run, copy, env, … make ops")
+        return cast(Spec, ast.Spec(tuple(nested), found, ops, at))
 
 
-def Workflow(*items: ast.Item) -> ast.Workflow:  # noqa: N802
+class Workflow(ast.Workflow, metaclass=_Form):
     """`(workflow item*)`: jobs, and what they share, in order: a name is known to what stands after it."""
-    for item in items:
-        if not isinstance(item, get_args(ast.Item)):
-            raise _wrong(f"a workflow has items, not {shown(repr(item))}", "job, build, param and include make items")
-    return ast.Workflow(items, _at())
+
+    __slots__ = ()
+
+    def __new__(cls, *items: ast.Item) -> Workflow:
+        for item in items:
+            if not isinstance(item, get_args(ast.Item)):
+                raise _wrong(f"a workflow has items, not {shown(repr(item))}", "job, build, param, include make items")
+        return cast(Workflow, ast.Workflow(items, _at()))
 
 
 def job(

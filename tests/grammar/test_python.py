@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +139,14 @@ def test_every_form_of_a_workflow_can_be_made_in_python() -> None:
     assert rebuilt(tree) == tree
 
 
+def test_what_is_made_is_of_the_trees_own_class() -> None:
+    tree, many = Spec("x"), Workflow()
+    assert (type(tree), type(many)) == (ast.Spec, ast.Workflow)
+    assert isinstance(tree, Spec)
+    assert isinstance(many, Workflow)
+    assert not isinstance(tree, Workflow)
+
+
 def test_a_build_is_its_own_name() -> None:
     tool = build("tool", Spec("debian"))
     assert Spec(tool).base == ast.FromBuild("tool")
@@ -219,8 +226,8 @@ def test_parts_know_their_lines() -> None:
 
 
 def test_the_package_offers_the_language_and_says_what_it_has_not() -> None:
-    functions = {name for name, value in vars(python).items() if isfunction(value) and not name.startswith("_")}
-    own = {name for name in functions if getattr(python, name).__module__ == python.__name__}
+    functions = {name for name, value in vars(python).items() if callable(value) and not name.startswith("_")}
+    own = {name for name in functions if getattr(getattr(python, name), "__module__", "") == python.__name__}
     assert own == {*stepwood.__all__} - {"Session"}
     assert own <= set(dir(stepwood))
     assert all(getattr(stepwood, name) is getattr(python, name) for name in own)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-ENDINGS = ("*.py", "*.lark", "*.spec", "*.toml", "*.html", "*.js", "*.css", "*.LICENSE", "vendor/*.md")
+ENDINGS = ("py.typed", "*.py", "*.lark", "*.spec", "*.toml", "*.html", "*.js", "*.css", "*.LICENSE", "vendor/*.md")
 SETTINGS = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 PACKAGES: list[str] = SETTINGS["tool"]["setuptools"]["packages"]
 TOP = ("grammar", "system", "engine", "stores", "sandboxes", "stepwood")
