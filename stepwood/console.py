@@ -9,6 +9,7 @@ import codecs
 import json
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -78,6 +79,15 @@ def _mute(stream: TextIO) -> None:
 def on_terminal() -> bool:
     """Whether a person watches: standard error is a terminal that can move its cursor."""
     return _capable(sys.stderr)
+
+
+def piped() -> bool:
+    """Whether another program reads standard output, which may write to the terminal whatever it likes."""
+    try:
+        mode = os.fstat(sys.stdout.fileno()).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def columns() -> int:

@@ -23,7 +23,7 @@ from grammar.builder import exit_status, pattern
 from stepwood import wire
 from stepwood.commands import options
 from stepwood.config import settings
-from stepwood.console import Json, Plain, on_terminal, say
+from stepwood.console import Json, Plain, on_terminal, piped, say
 from stepwood.jobs import jobs
 from stepwood.world import planned
 from system.errors import InputError
@@ -104,13 +104,18 @@ def run(
 def _reporter(dag: Dag, store: Path, *, quiet: bool, plain: bool, as_json: bool) -> Plain | Json:
     if as_json:
         return Json(dag, quiet=quiet)
-    # What `--debug` shows would be written into the view, which needs more characters than old encodings have.
-    fit = on_terminal() and "utf" in sys.stderr.encoding and not logging.getLogger().isEnabledFor(logging.DEBUG)
-    if plain or not fit:
+    if plain or not _can_view():
         return Plain(dag, quiet=quiet)
     from stepwood.live.view import View
 
     return View(dag, store, quiet=quiet)
+
+
+def _can_view() -> bool:
+    """Whether a block can be drawn on the terminal, and nothing else writes there: not what `--debug` shows, nor
+    whoever reads a pipe (`| tee`). Old encodings lack its characters."""
+    debugging = logging.getLogger().isEnabledFor(logging.DEBUG)
+    return on_terminal() and "utf" in sys.stderr.encoding and not debugging and not piped()
 
 
 def _policy(retry: tuple[str, ...], timeout: str | None, silence: str | None) -> Policy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 
 import pytest
 
@@ -181,6 +182,18 @@ def test_plain_lines_where_they_are_asked_for(desk: Desk, arguments: list[str], 
         assert seen.end() == 0
         assert b"\x1b" not in seen.written
         assert "job-0 | one" in seen.lines
+
+
+def test_plain_lines_where_another_program_reads_the_output(desk: Desk) -> None:
+    """`| tee` writes to the terminal too, and knows nothing of a view."""
+    desk.write("a.workflow", batch(("echo one",), ("echo two",)))
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdin is not None
+        with screen(desk, "build", "a.workflow", "-j1", output=reader.stdin.fileno()) as seen:
+            assert seen.end() == 0
+        output, _ = reader.communicate()
+    assert b"\x1b" not in seen.written
+    assert output == b"job-0 | one\njob-1 | two\n"
 
 
 def test_json_on_a_terminal_is_json(desk: Desk) -> None:
