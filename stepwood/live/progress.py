@@ -18,8 +18,9 @@ TAIL = 4096
 """Bytes of a running step's output that are kept."""
 WINDOW = 30
 """Seconds over which the rate is taken."""
-SURE, SETTLED = 0.05, 5.0
-"""The part of a run that must be done, and the seconds it must have gone on, before its pace alone tells its end."""
+SURE, MANY, SETTLED = 0.25, 50, 5.0
+"""Before a run's pace alone tells its end: the part of it that must be done, or the steps that must have run; and the
+seconds that it must have gone on. What is not known may be anything: a base may take as long as all the rest."""
 
 
 @dataclass(slots=True)
@@ -169,7 +170,7 @@ class Progress:
         if self._predicted is not None:
             p50 = rest * (rest * self._predicted.p50 + self.elapsed(now))
             return p50, p50 * self._predicted.p90 / self._predicted.p50 if self._predicted.p50 else None
-        if rest > 1 - SURE or self.elapsed(now) < SETTLED:
+        if (rest > 1 - SURE and self._ran < MANY) or rest == 1 or self.elapsed(now) < SETTLED:
             return None
         return self.elapsed(now) * rest / (1 - rest), None
 

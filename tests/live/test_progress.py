@@ -152,10 +152,21 @@ def test_the_time_left_goes_from_what_was_predicted_to_the_runs_own_pace(
 def test_without_a_prediction_the_pace_tells_once_some_is_done() -> None:
     progress = begun(SECONDS)
     progress.see(Started("base"), 100.0)
-    assert progress.left(104) is None
-    left = progress.left(110)
+    assert progress.left(120) is None, "a fifth is done"
+    left = progress.left(125)
     assert left is not None
-    assert (left[0], left[1]) == (pytest.approx(90), None)
+    assert (left[0], left[1]) == (pytest.approx(75), None)
+
+
+def test_without_a_prediction_many_steps_tell_before_a_quarter_is_done() -> None:
+    steps = {str(number): [] for number in range(1000)}
+    progress = Progress(graph(steps))
+    progress.see(BatchStarted(dict.fromkeys(steps, 1.0)), 0.0)
+    for number in range(100):
+        assert (progress.left(10.0) is None) == (number < 50)
+        progress.see(ended(str(number)), 1.0)
+    assert progress.left(4.0) is None, "it has just begun"
+    assert progress.left(10.0) == (pytest.approx(90), None)
 
 
 def test_where_all_is_there_nothing_is_left_to_say() -> None:
