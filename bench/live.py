@@ -55,9 +55,8 @@ def cost(dag: Dag, size: tuple[int, int], workers: int) -> tuple[float, float]:
     steady = list(islice(told, int(3 * RATE * SECONDS)))
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (size[1], size[0]))
-    reader = subprocess.Popen(
-        ["cat"], stdin=ours, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )  # another process, whose time is its own
+    # Another process, whose time is its own.
+    reader = subprocess.Popen(["cat"], stdin=ours, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     streams = [os.dup(stream) for stream in (1, 2)]
     for stream in (1, 2):
         os.dup2(theirs, stream)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FrameType
 from typing import TypeVar, cast, get_args
 
 from grammar import ast
 from grammar.ast import At
 from grammar.builder import HOLE, duration, exit_status, pattern, tries, user_id
-from grammar.lexer import Token
+from grammar.lexer import Token, canonical
 from grammar.place import PlacedError, did_you_mean, shown
 from system.errors import SpecError
 
@@ -260,7 +261,7 @@ def _text(text: object, what: str) -> str:
     if not isinstance(text, str):
         raise _wrong(f"{what} must be text, not {shown(repr(text))}")
     try:
-        return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+        return canonical(text)
     except UnicodeEncodeError as error:
         raise _wrong(f"U+{ord(text[error.start]):04X} is no character") from None
 
@@ -301,7 +302,7 @@ def _column(text: str) -> int:
 def _caller() -> tuple[str, int]:
     """The line that asks for a part: in the file that is read as a workflow, though a helper elsewhere may do the
     asking; else just outside here."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     outside: tuple[str, int] | None = None
     while frame is not None:
         found = frame.f_code.co_filename, frame.f_lineno
@@ -309,8 +310,5 @@ def _caller() -> tuple[str, int]:
             return found
         if outside is None and frame.f_globals is not globals():
             outside = found
-        above = frame.f_back
-        if above is None:
-            break
-        frame = above
+        frame = frame.f_back
     return outside or ("<python>", 1)

@@ -90,15 +90,14 @@ def piped() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def columns() -> int:
-    """How wide the terminal is that standard error goes to; standard output may go elsewhere."""
-    said = os.environ.get("COLUMNS", "")
-    if said.isdecimal() and int(said):
-        return int(said)
+def screen() -> tuple[int, int]:
+    """Columns and rows of the terminal that standard error goes to; standard output may go elsewhere."""
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        size = os.get_terminal_size(sys.stderr.fileno())
     except OSError:
-        return 80
+        size = os.terminal_size((0, 0))
+    said = os.environ.get("COLUMNS", "")
+    return (int(said) if said.isdecimal() else 0) or size.columns or 80, size.lines or 24
 
 
 def _capable(stream: TextIO) -> bool:
@@ -114,7 +113,7 @@ def status() -> Iterator[Callable[[str], None]]:
         return
 
     def show(text: str) -> None:
-        sys.stderr.write(ERASE + f"{text} …"[: columns() - 1])
+        sys.stderr.write(ERASE + f"{text} …"[: screen()[0] - 1])
         sys.stderr.flush()
 
     try:

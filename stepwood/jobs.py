@@ -16,7 +16,6 @@ from grammar import parser
 from grammar.ast import Spec, Workflow
 from grammar.source import Body, Source
 from stepwood.config import EVERYTHING, STDIN, Choice
-from stepwood.pyfile import is_python, tree
 from system.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -39,6 +38,20 @@ def read(file: str) -> Source:
         raise InputError(f"{file}: {error.strerror}") from error
     folder = "" if file == STDIN else os.path.dirname(file)
     return Source("<stdin>" if file == STDIN else file, parser.decode(data), os.path.abspath(folder))
+
+
+def is_python(source: Source) -> bool:
+    """Whether a file is Python that makes a tree, and not its text."""
+    return source.file.endswith(".py")
+
+
+def tree(source: Source) -> Spec | Workflow:
+    """What a file says, in whichever language. SpecError with the place of the first mistake."""
+    if not is_python(source):
+        return parser.parse_any(source)
+    from stepwood.pyfile import evaluated
+
+    return evaluated(source)
 
 
 def included(source: Source, path: str) -> Source:

@@ -1,4 +1,4 @@
-"""Python files that define a `workflow`, and which of the languages a file is in."""
+"""Python files that define a `workflow`. Who has none of them need not import this."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Iterator
 from types import ModuleType
 
-from grammar import parser
 from grammar.ast import At, Spec, Workflow
 from grammar.check import check
 from grammar.place import PlacedError
@@ -17,18 +16,8 @@ from grammar.python import MARK
 from grammar.source import Source
 from system.errors import StepwoodError
 
-SUFFIX = ".py"
 NAME = "workflow"
 """What such a file must define."""
-
-
-def is_python(source: Source) -> bool:
-    return source.file.endswith(SUFFIX)
-
-
-def tree(source: Source) -> Spec | Workflow:
-    """What a file says, in whichever language. SpecError with the place of the first mistake."""
-    return evaluated(source) if is_python(source) else parser.parse_any(source)
 
 
 def evaluated(source: Source) -> Spec | Workflow:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import render
+from engine.events import Event
 from engine.executor.loop import Summary
 from engine.explain import Cause
 from engine.forest import LINES
@@ -20,9 +21,9 @@ from grammar.ast import Spec, Workflow
 from grammar.source import Source
 from stepwood import wire
 from stepwood.commands import build as building
+from stepwood.commands import options
 from stepwood.commands import plan as planning
 from stepwood.commands import report as reporting
-from stepwood.commands.options import REMEMBERED
 from stepwood.config import Choice, Settings, settings
 from stepwood.console import Plain
 from stepwood.jobs import Asked, gathered, jobs
@@ -45,7 +46,7 @@ class Foreseen:
     @property
     def document(self) -> dict[str, Any]:
         """What `plan --format=json` prints: `jobs`, `steps` and so on. `pandas.DataFrame(plan.document["steps"])`."""
-        found: dict[str, Any] = json.loads(json.dumps(render.as_json(self.shown)))
+        found: dict[str, Any] = json.loads(json.dumps(render.as_json(self.shown)))  # in which all keys are texts
         return found
 
     def __repr__(self) -> str:
@@ -82,7 +83,7 @@ class Session:
     ) -> Foreseen:
         """What would run, what is there already, what it would cost. `values` are those of parameters (`--set`)."""
         asked = _asked(what, values, only)
-        known_for = REMEMBERED if asked.workflow and not retry_failed else None
+        known_for = options.known_for({"retry_failed": retry_failed or None, "failures_for": None}, asked.workflow)
         machines = dict.fromkeys(workers or [os.cpu_count() or 1], free_memory())
         return Foreseen(*planning.foresee(asked.jobs, self._settings, known_for, machines, why=True), machines)
 
@@ -173,9 +174,6 @@ class _Printed(Plain):
             sys.stdout.write(data.decode(errors="replace"))
 
 
-class _Silent(_Printed):
-    def _line(self, text: str) -> None:
-        """Nothing."""
-
-    def _write(self, data: bytes) -> None:
-        """Nothing."""
+class _Silent(Plain):
+    def __call__(self, event: Event) -> None:
+        """Nothing is shown."""

@@ -125,7 +125,7 @@ class Loop:
         self._register()
         if todo:
             self._logbook = Logbook(self._worker.store.folder)
-        self._report(BatchStarted({id: learned.seconds[id] for id in todo}, self._predicted))
+        self._report(BatchStarted(learned.seconds, self._predicted))
         gc.freeze()  # plans and DAG stay; the collector need not walk them again and again
         gc.enable()
         with self._signals(), ThreadPoolExecutor(max(1, self._options.workers), "step") as threads:

@@ -12,8 +12,7 @@ from grammar import parser
 from grammar.ast import Workflow
 from stepwood.commands import options
 from stepwood.config import STDIN
-from stepwood.jobs import expanded, read
-from stepwood.pyfile import is_python, tree
+from stepwood.jobs import expanded, is_python, read, tree
 from system.errors import InputError, SpecError
 
 

@@ -58,14 +58,13 @@ class Progress:
         self.ended: Counter[Name] = Counter()
         self.running: dict[StepId, Running] = {}
         """In the order in which they began."""
-        self.ready = 0
-        """Steps that have all they need, and wait for a worker."""
         self.jobs = {plan.name: JobState(len(plan.steps)) for plan in dag.plans}
         self.job_outcomes: Counter[Name] = Counter()
         self.jobs_running = 0
         self._missing = [len(step.inputs) for step in dag]
         self._over = bytearray(len(dag))
         self.ready = self._missing.count(0)
+        """Steps that have all they need, and wait for a worker."""
         self._began: float | None = None
         self._expected: dict[StepId, float] = {}
         """Of steps that have not ended."""

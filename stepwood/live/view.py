@@ -6,7 +6,6 @@ so that a run of many quick steps does not wait for its terminal.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import threading
@@ -25,7 +24,7 @@ from engine.logtext import open_log, searched, size
 from engine.outcome import Failed
 from engine.telling import telling
 from engine.words import counted, printable
-from stepwood.console import Plain, columns
+from stepwood.console import Plain, screen
 from stepwood.live.panel import panel
 from stepwood.live.progress import Progress
 
@@ -139,7 +138,7 @@ class View(Plain):
     def _draw(self, *, last: bool = False) -> None:
         """Write what waits, and the block anew below it; at the `last` time without."""
         with self._drawing:
-            width, height = columns(), _rows()
+            width, height = screen()
             with self._lock:
                 waiting, self._waiting, self._held, self._changed = self._waiting, [], 0, False
                 now = time.monotonic()
@@ -218,10 +217,3 @@ def shown(output: str) -> str:
         plain = _CONTROL.sub(lambda found: "" if found[1] else found[0], last)
         lines.append(f"{plain}\x1b[0m" if "\x1b" in plain else plain)
     return "\n".join(lines)
-
-
-def _rows() -> int:
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).lines or 24
-    except OSError:
-        return 24

@@ -95,15 +95,26 @@ class Desk:
         assert done.returncode == 0, done.stderr
         return done
 
+    @contextlib.contextmanager
+    def terminal(
+        self, *arguments: str, columns: int, rows: int, output: int | None, **more: str
+    ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+        """A command under way on a terminal of that size, and the end of that which we have; `output` takes its
+        standard output elsewhere."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (rows, columns))
+        settings = self.settings(**{"TERM": "xterm", "COLUMNS": "", **more})
+        out = theirs if output is None else output
+        with subprocess.Popen(
+            self.argv(*arguments), **settings, stdout=out, stderr=theirs, start_new_session=True
+        ) as engine:
+            os.close(theirs)
+            yield engine, ours
+
     def on_a_terminal(self, *arguments: str, errors_only: bool = False, columns: int = 80, **more: str) -> bytes:
         """What a terminal of that width gets of a command that ends well; or of its standard error alone."""
-        ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, columns))
-        settings = self.settings(**{"TERM": "xterm", "COLUMNS": "", **more})
-        out = subprocess.DEVNULL if errors_only else theirs
-        with subprocess.Popen(self.argv(*arguments), **settings, stdout=out, stderr=theirs) as engine:
-            os.close(theirs)
-            seen = b""
+        seen, output = b"", subprocess.DEVNULL if errors_only else None
+        with self.terminal(*arguments, columns=columns, rows=24, output=output, **more) as (engine, ours):
             try:
                 while data := os.read(ours, 65536):
                     seen += data

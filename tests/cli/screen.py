@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import select
 import signal
 import subprocess
@@ -95,14 +94,7 @@ def screen(
     desk: Desk, *arguments: str, columns: int = 80, rows: int = 24, output: int | None = None, **more: str
 ) -> Iterator[Screen]:
     """A command under way on a terminal of that size; `output` takes its standard output elsewhere."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (rows, columns))
-    settings = desk.settings(**{"TERM": "xterm", "COLUMNS": "", "LINES": "", **more})
-    out = theirs if output is None else output
-    with subprocess.Popen(
-        desk.argv(*arguments), **settings, stdout=out, stderr=theirs, start_new_session=True
-    ) as engine:
-        os.close(theirs)
+    with desk.terminal(*arguments, columns=columns, rows=rows, output=output, **more) as (engine, ours):
         watched = Screen(engine, ours, columns, rows)
         try:
             yield watched

@@ -170,7 +170,7 @@ def test_one_may_stand_for_a_list_of_one() -> None:
 
 
 def test_bytes_that_are_no_text_are_as_a_file_has_them() -> None:
-    assert env("A", "\udcc3\udca9").value == "é"  # type: ignore[union-attr,unused-ignore]
+    assert env("A", "\udcc3\udca9").value == "é"
     assert env("A", "\udcff") == ast.Env("A", "\udcff")
 
 

@@ -266,7 +266,6 @@ class ReportPage extends StepsPage {
   matrix(axis) {
     const { data } = this;
     const values = [...new Set(data.labels.flatMap((labels) => labels[axis] ?? []))];
-    const fields = new Map(values.map((value, at) => [value, `c${at}`]));
     const jobs = d3.range(data.job.length).filter((job) => axis in data.labels[job]);
     const stems = new Map(jobs.map((job) => [job, this.stems(job, axis)]));
     const popular = d3.rollup([...stems.values()].flat(), (some) => some.length, (stem) => stem);
@@ -279,18 +278,14 @@ class ReportPage extends StepsPage {
       choice.addEventListener("change", () => this.matrix(choice.value));
     }
     this.cells?.remove();
-    this.cells = new Table("matrix", `Jobs by ${axis}`, [
-      { title: "Job", field: "name", widthGrow: 2, minWidth: 150 },
-      ...values.map((value) => ({ title: value, field: fields.get(value), minWidth: 90 })),
-      { title: "Why", field: "why", widthGrow: 4, minWidth: 120 },
-    ], (name) => this.chooseJob(rows.get(name).find((job) => this.blamed(job) !== undefined) ?? rows.get(name)[0]));
     const others = data.job.length - jobs.length;
-    this.cells.set([...rows].map(([name, some]) => ({
-      key: name,
-      name,
-      ...Object.fromEntries(values.map((value) => [fields.get(value), this.outcomes(some.filter((job) => data.labels[job][axis] === value))])),
-      why: [...new Set(some.map((job) => this.blamed(job)).filter((step) => step !== undefined).map((step) => this.toldWhy(step)))].join("; "),
-    })), `${counted(rows.size, "row")} of ${counted(jobs.length, "job")}${others ? `; ${counted(others, "job")} without it` : ""}`);
+    this.grid({
+      label: `Jobs by ${axis}`, first: "Job", values, rows, width: 90,
+      told: `${counted(rows.size, "row")} of ${counted(jobs.length, "job")}${others ? `; ${counted(others, "job")} without it` : ""}`,
+      cell: (some, value) => this.outcomes(some.filter((job) => data.labels[job][axis] === value)),
+      why: (job) => this.blamed(job) === undefined ? "" : this.toldWhy(this.blamed(job)),
+      choose: (some) => this.chooseJob(some.find((job) => this.blamed(job) !== undefined) ?? some[0]),
+    });
     if (this.tabs.now !== "matrix") return;
     this.cells.show();
     this.cells.only(document.getElementById("matrix-find").value);
@@ -313,26 +308,36 @@ class ReportPage extends StepsPage {
   }
 
   packages(cells) {
-    const compilers = [...new Set(cells.map(({ compiler }) => compiler))];
-    const fields = new Map(compilers.map((compiler, at) => [compiler, `c${at}`]));
-    const rows = d3.group(cells, (cell) => cell.package);
-    const columns = compilers.map((compiler) => ({ title: compiler, field: fields.get(compiler), minWidth: 110 }));
-    this.cells = new Table("matrix", "Packages by compilers", [
-      { title: "Package", field: "name", widthGrow: 2, minWidth: 150 }, ...columns,
-      { title: "Why", field: "why", widthGrow: 4, minWidth: 120 },
-    ], (name) => {
-      const bad = rows.get(name).find(({ step }) => step) ?? rows.get(name)[0];
-      const job = this.data.job.findIndex((one) => one === name || one === `${name}@${bad.compiler}`);
-      if (bad.step) this.choose(this.data.id.indexOf(bad.step));
-      else if (job >= 0) this.choose(this.data.final[job]);
-    });
     const told = d3.rollups(cells, (some) => some.length, ({ result }) => result);
+    this.grid({
+      label: "Packages by compilers", first: "Package", width: 110,
+      values: [...new Set(cells.map(({ compiler }) => compiler))],
+      rows: d3.group(cells, (cell) => cell.package),
+      told: told.map(([result, number]) => `${count(number)} ${result}`).join(", "),
+      cell: (some, value) => some.filter(({ compiler }) => compiler === value).map(({ result, accepted }) => result + (accepted ? " (known)" : "")).join(", "),
+      why: ({ why }) => why,
+      choose: (some) => {
+        const bad = some.find(({ step }) => step) ?? some[0];
+        const job = this.data.job.findIndex((one) => one === bad.package || one === `${bad.package}@${bad.compiler}`);
+        if (bad.step) this.choose(this.data.id.indexOf(bad.step));
+        else if (job >= 0) this.choose(this.data.final[job]);
+      },
+    });
+  }
+
+  /** A table of rows, each of some members, with a column for each value, in which `cell` tells of those that have it. */
+  grid({ label, first, values, rows, width, told, cell, why, choose }) {
+    this.cells = new Table("matrix", label, [
+      { title: first, field: "name", widthGrow: 2, minWidth: 150 },
+      ...values.map((value, at) => ({ title: value, field: `c${at}`, minWidth: width })),
+      { title: "Why", field: "why", widthGrow: 4, minWidth: 120 },
+    ], (name) => choose(rows.get(name)));
     this.cells.set([...rows].map(([name, some]) => ({
       key: name,
       name,
-      ...Object.fromEntries(some.map((cell) => [fields.get(cell.compiler), cell.result + (cell.accepted ? " (known)" : "")])),
-      why: [...new Set(some.map(({ why }) => why).filter(Boolean))].join("; "),
-    })), told.map(([result, number]) => `${count(number)} ${result}`).join(", "));
+      ...Object.fromEntries(values.map((value, at) => [`c${at}`, cell(some, value)])),
+      why: [...new Set(some.map(why).filter(Boolean))].join("; "),
+    })), told);
   }
 
   changes({ other, changed, gone, times, built_was, built_now, ...rest }) {
