@@ -1,18 +1,11 @@
-"""From what is asked for to answers: choosing the roots, and solving what is not known already.
-
-An answer depends on what the names that its root can reach say to a solver, and on nothing else that changes from one
-commit of a repository to the next; so it is kept under that.
-"""
+"""From what is asked for to answers: which repositories, roots and compilers there are to solve for."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.words import counted
-from stepwood.opam import solutions
-from stepwood.opam.backends import backend
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.entries import Source
 from stepwood.opam.filters import Variables
@@ -22,17 +15,14 @@ from stepwood.opam.instructions import Instructions
 from stepwood.opam.memory import Memory
 from stepwood.opam.pins import Pins
 from stepwood.opam.platform import variables
-from stepwood.opam.reach import Reach
 from stepwood.opam.reading import Watch, unwatched
-from stepwood.opam.solutions import Answer, Job, Refused
+from stepwood.opam.solutions import Answer, Job
+from stepwood.opam.solving import Question, Solving
 from stepwood.opam.sources import open_source
 from stepwood.opam.universe import Id
 from stepwood.opam.versions import hint
 from system.errors import InputError, did_you_mean
-from system.fork import spread
 
-SHARE = 200
-"""Roots that a process of its own solves at least: to fork takes as long as some tens."""
 SYSTEM_COMPILER = "ocaml-system"
 """The package of a compiler that is there without opam; it is available where a variable says its version."""
 
@@ -109,7 +99,8 @@ def solve(asked: Asked, memory: Memory, watch: Watch = unwatched) -> Found:
     answers: list[Answer] = []
     fresh = 0
     for compiler in asked.compilers:
-        solving = _Solving(asked, catalogues[_system(compiler)], memory, compiler, besides, watch)
+        question = Question(compiler, besides, asked.tests, asked.oldest, asked.solver)
+        solving = Solving(question, catalogues[_system(compiler)], memory, watch)
         answers += solving.answers(wanted)
         fresh += solving.fresh
     problems = dict.fromkeys(problem for catalogue in catalogues.values() for problem in catalogue.problems)
@@ -135,67 +126,6 @@ def _opened(repositories: Sequence[str], asked: Asked, memory: Memory) -> tuple[
     sources = [open_source(repository, memory) for repository in repositories]
     pins.check(sources)
     return sources, pins
-
-
-class _Solving:
-    """With one compiler."""
-
-    def __init__(
-        self, asked: Asked, catalogue: Catalogue, memory: Memory, compiler: Id, besides: Sequence[Id], watch: Watch
-    ) -> None:
-        self._asked, self._catalogue, self._memory, self._watch = asked, catalogue, memory, watch
-        self._compiler, self._besides = compiler, besides
-        self._backend = backend(asked.solver)
-        self.fresh = 0
-        name, version = compiler
-        known = catalogue.facts({name})[name].versions
-        if version not in known:
-            raise InputError(f"no {name} has the version {version}", hint=hint(version, known))
-        self._reach = Reach(catalogue, memory, compiler)
-        self._always = self._reach.of({name, *(name for name, _ in besides)})
-        """What every root can reach."""
-
-    def answers(self, roots: Sequence[Id]) -> list[Answer]:
-        facts = self._catalogue.facts({name for name, _ in roots})
-        there = [root for root in roots if root[1] in facts[root[0]].versions]
-        self._reach.look_up({name for name, _ in there})
-        reach = {root: self._always | self._reached(root[0]) for root in there}
-        keys = {root: self._key(root, reach[root]) for root in there}
-        known = self._memory.recall(keys.values())
-        found: dict[Id, Answer] = {
-            root: answer for root, key in keys.items() if isinstance(answer := known.get(key), Job | Refused)
-        }
-        unknown = {root: reach[root] for root in there if root not in found}
-        fresh = {answer.root: answer for answer in self._solved(unknown)}
-        self._memory.remember((keys[root], answer) for root, answer in fresh.items())
-        self.fresh = len(fresh)
-        for root in roots:
-            if root not in keys:
-                found[root] = Refused(root, self._compiler, f"{'.'.join(root)} is not available there")
-        return [found.get(root) or fresh[root] for root in roots]
-
-    def _reached(self, name: str) -> set[str]:
-        return self._reach.of({name}, tested=name if self._asked.tests else "")
-
-    def _key(self, root: Id, reach: Collection[str]) -> str:
-        asked = (root, self._compiler, self._besides, self._asked.tests, self._asked.oldest, self._backend.version)
-        return self._reach.key("answer", asked, reach)
-
-    def _solved(self, reach: Mapping[Id, set[str]]) -> list[Answer]:
-        """Of each of these roots."""
-        if not reach:
-            return []
-        self._watch(f"solving {counted(len(reach), 'package')} with {'.'.join(self._compiler)}")
-        universe = self._reach.universe(set[str]().union(*reach.values()))
-        try:
-            solver = self._backend.start(universe, self._compiler, self._asked.oldest)
-        except KeyError as error:
-            raise InputError(f"{'.'.join(self._compiler)} has needs of its own that cannot be met here") from error
-
-        def work(roots: Sequence[Id]) -> list[Answer]:
-            return solutions.solved(universe, solver, self._compiler, roots, self._asked.tests, self._besides)
-
-        return spread(work, [*reach], SHARE)
 
 
 def _system(compiler: Id) -> str:

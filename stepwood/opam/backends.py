@@ -18,11 +18,13 @@ class Backend:
     """A kind of solver.
 
     version  another where it may answer otherwise
+    greedy   whether what `Greedy` finds is its answer too
     start    of a universe and a compiler; whether older versions are preferred. Raises KeyError where the compiler
              cannot be had.
     """
 
     version: str
+    greedy: bool
     start: Callable[[Universe, Id, bool], Solver]
 
 
@@ -30,11 +32,11 @@ def backend(name: str) -> Backend:
     """Raises InputError for a name of none, and ToolMissing where it is not installed."""
     match name:
         case "libsolv":
-            return Backend(libsolv.VERSION, libsolv.Libsolv)
+            return Backend(libsolv.VERSION, True, libsolv.Libsolv)
         case "clingo":
             try:
                 from stepwood.opam import clingo
             except ImportError as error:
                 raise ToolMissing("clingo is not installed", hint="pip install 'stepwood[clingo]'") from error
-            return Backend(clingo.VERSION, clingo.Clingo)
+            return Backend(clingo.VERSION, False, clingo.Clingo)
     raise InputError(f'--solver: there is no "{name}"', hint=did_you_mean(name, NAMES, f"there are {', '.join(NAMES)}"))

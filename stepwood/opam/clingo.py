@@ -16,6 +16,7 @@ import clingo
 
 from stepwood.opam.libsolv import VERSION as _LIBSOLV
 from stepwood.opam.libsolv import Libsolv
+from stepwood.opam.preference import Preference
 from stepwood.opam.solver import Solution, Unsatisfiable
 from stepwood.opam.universe import Clause, Id, Universe
 
@@ -32,10 +33,7 @@ class Clingo:
         """`oldest`: prefer older versions. Raises KeyError where the compiler cannot be had."""
         self._universe, self._compiler = universe, compiler
         self._libsolv = Libsolv(universe, compiler, oldest=oldest)
-        self._lag: dict[Id, int] = {}
-        for name, versions in universe.packages.items():
-            ranked = [*versions][:: 1 if oldest else -1]
-            self._lag |= {(name, version): lag for lag, version in enumerate(ranked)}
+        self._preference = Preference(universe, oldest)
 
     def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Solution | Unsatisfiable:
         found = self._libsolv.solve(root, tests, besides)
@@ -47,7 +45,7 @@ class Clingo:
         return Solution(tuple(sorted(self._best([self._kept(clause) for clause in wanted]))))
 
     def _kept(self, clause: Clause) -> Clause:
-        return clause.difference(self._libsolv.lost)
+        return frozenset(id for id in clause if not self._libsolv.possible.lost(id))
 
     def _best(self, wanted: Sequence[Clause]) -> list[Id]:
         control = clingo.Control(["--opt-strategy=usc"])
@@ -67,7 +65,7 @@ class Clingo:
             for members in groups.values():
                 program.one_of(members)
             program.minimise(AVOIDED, {id: int(self._universe[id].avoided) for id in program.ids})
-            program.minimise(LAG, self._lag)
+            program.minimise(LAG, {id: self._preference.place(id) for id in program.ids})
             program.minimise(SIZE, dict.fromkeys(program.ids, 1))
         best: list[Id] = []
         with control.solve(yield_=True) as models:
@@ -81,8 +79,8 @@ class Clingo:
         todo = set[Id]().union(*wanted)
         while todo:
             found |= todo
-            needs = (clause for id in todo for _, clause in self._universe.needs(id))
-            todo = set().union(*needs) - found - self._libsolv.lost.keys()
+            needs = (self._kept(clause) for id in todo for _, clause in self._universe.needs(id))
+            todo = set().union(*needs) - found
         return sorted(found)
 
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 import solv
 
 from stepwood.opam.candidate import told
-from stepwood.opam.possible import losses, why
+from stepwood.opam.possible import Possible
+from stepwood.opam.preference import Preference
 from stepwood.opam.solver import Solution, Unsatisfiable
 from stepwood.opam.universe import Clause, Id, Universe
 
@@ -26,11 +27,8 @@ class Libsolv:
 
     def __init__(self, universe: Universe, compiler: Id, oldest: bool = False) -> None:
         """`oldest`: prefer older versions. Raises KeyError where the compiler cannot be had."""
-        self._universe, self._oldest = universe, oldest
-        self.lost = losses(universe, compiler)
-        """What cannot be there with the compiler, and why."""
-        if compiler in self.lost:
-            raise KeyError(compiler)
+        self._universe, self._preference = universe, Preference(universe, oldest)
+        self.possible = Possible.of(universe, self._preference, compiler)
         self._pool = solv.Pool()
         self._repo = self._pool.add_repo("opam")
         self._solvables: dict[Id, solv.XSolvable] = {}
@@ -38,7 +36,7 @@ class Libsolv:
         self._clauses: dict[Clause, object] = {}
         self._named: dict[str, Clause] = {}
         """By the name that stands for a clause."""
-        self._fill(id for id in universe.ids() if id not in self.lost)
+        self._fill(id for id in universe.ids() if not self.possible.lost(id))
         self._pool.createwhatprovides()
         self._required = self._install(compiler)
         avoided = [id for id in self._solvables if universe[id].avoided]
@@ -47,10 +45,10 @@ class Libsolv:
 
     def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Solution | Unsatisfiable:
         for id in (root, *besides):
-            if id in self.lost:
-                return Unsatisfiable([*why(id, self.lost, REASONS)])
-            if id not in self._solvables:
+            if id not in self._universe:
                 return Unsatisfiable([f"{'.'.join(id)} is not available"])
+            if self.possible.lost(id):
+                return Unsatisfiable(self.possible.why(id).lines)
         wanted = [self._required, *map(self._install, (root, *besides))]
         for need, clause in self._universe.tests(root) if tests else ():
             kept = clause & self._solvables.keys()
@@ -66,10 +64,10 @@ class Libsolv:
     # --- the pool
 
     def _fill(self, kept: Iterable[Id]) -> None:
-        ranks = _ranks(self._universe, -1 if self._oldest else 1)
         for id in kept:
             solvable = self._repo.add_solvable()
-            solvable.name, solvable.evr, solvable.arch = id[0], str(ranks[id]), "noarch"
+            rank = len(self._universe.packages[id[0]]) - self._preference.place(id)
+            solvable.name, solvable.evr, solvable.arch = id[0], str(rank), "noarch"
             solvable.add_provides(self._pool.Dep(id[0]))
             self._solvables[id], self._ids[solvable.id] = solvable, id
         for id, solvable in self._solvables.items():
@@ -102,8 +100,8 @@ class Libsolv:
     # --- reasons
 
     def _missing(self, clause: Clause) -> list[str]:
-        """Why none of these can be had."""
-        return [line for id in sorted(clause & self.lost.keys())[-1:] for line in why(id, self.lost, REASONS - 1)]
+        """Why none of these, which are all lost, can be had."""
+        return [line for id in self._preference.ordered(clause)[:1] for line in self.possible.why(id).lines]
 
     def _explained(self, problem: object) -> str:
         rules = [rule.info() for rule in problem.findallproblemrules()]  # type: ignore[attr-defined]
@@ -118,16 +116,3 @@ class Libsolv:
         asked = self._universe.excludes(id) if conflicts else self._universe.needs(id)
         what = next((told(need) for need, one in asked if one == clause), str(rule.dep))
         return f"{'.'.join(id)} {'conflicts with' if conflicts else 'needs'} {what}"
-
-
-REASONS = 8
-"""Lines of a chain of reasons."""
-
-
-def _ranks(universe: Universe, step: int) -> dict[Id, int]:
-    """The place of each version among those of its name; with a `step` of -1 the oldest has the highest."""
-    return {
-        (name, version): rank
-        for name, versions in universe.packages.items()
-        for rank, version in enumerate([*versions][::step], 1)
-    }

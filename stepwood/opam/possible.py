@@ -1,34 +1,22 @@
 """Which package versions may be there with a compiler, and why others may not.
 
-Unit propagation, as SAT solvers do it: what must be there costs what it excludes; what is lost costs whatever has a
-need that only lost ones would meet; a need of what must be there that one alone can still meet must be met by it. What
-remains need not be possible, but what is lost is not. It leaves two thirds of opam's repository, and solving, which
-goes over all that could come in question, takes a ninth of the time.
+A version is lost where what must be there with the compiler excludes it, or where it has a need that only lost ones
+would meet. What remains need not be possible, but what is lost is not. Of opam's repository two thirds remain.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from stepwood.opam.candidate import Need, told
+from stepwood.opam.candidate import told
+from stepwood.opam.preference import Preference
 from stepwood.opam.universe import Clause, Id, Universe
 
 NOTHING: Clause = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """Why a version is lost: what is said of it, and the versions, all lost too, of which one would have done."""
-
-    told: str
-    choice: Clause = NOTHING
-
-
-def losses(universe: Universe, compiler: Id) -> Mapping[Id, Loss]:
-    """The versions that cannot be there with the compiler; itself among them where nothing can."""
-    return _Propagation(universe).run(compiler)
+REASONS = 8
+"""Lines of a chain of reasons."""
 
 
 def forced(universe: Universe, compiler: Id) -> Mapping[str, str]:
@@ -49,91 +37,136 @@ def forced(universe: Universe, compiler: Id) -> Mapping[str, str]:
     return dict(sorted(found.items()))
 
 
-class _Propagation:
-    def __init__(self, universe: Universe) -> None:
-        self._universe = universe
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Why a version is lost.
+
+    told    what is said of it
+    choice  the versions, all lost too, of which one would have done
+    names   all that it follows from, what is forced apart
+    """
+
+    told: str
+    choice: Clause
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Lines that a person who knows opam understands, and the names whose versions they follow from."""
+
+    lines: list[str]
+    names: frozenset[str]
+
+
+class Possible:
+    """Finds out as it is asked, and looks at no more than it has to.
+
+    A version is held possible as long as each of its needs has one that is held possible; the first such one is looked
+    at next. When it turns out to be lost, those that counted on it are looked at anew. So circles are no matter, and
+    what is lost is lost whatever was asked before.
+    """
+
+    def __init__(self, universe: Universe, preference: Preference, forced: Mapping[str, str]) -> None:
+        self._universe, self._preference, self._forced = universe, preference, forced
+        there = [id for id in forced.items() if id in universe]
+        self._excluded = {other: id for id in there for _, clause in universe.excludes(id) for other in clause}
+        self._classes = {name: id for id in there for name in universe[id].classes}
         self._lost: dict[Id, Loss] = {}
-        self._forced: set[Id] = set()
-        # First in, first out: so reasons are short, and the same whatever else is in the universe.
-        self._must: deque[Id] = deque()
-        self._dropped: deque[tuple[Id, Loss]] = deque()
-        self._left: dict[Clause, int] = {}
-        """Of each need, how many that would meet it are not lost."""
-        self._users: defaultdict[Clause, list[tuple[Id, Need]]] = defaultdict(list)
-        self._clauses: defaultdict[Id, list[Clause]] = defaultdict(list)
-        self._excluded_by: defaultdict[Id, list[Id]] = defaultdict(list)
-        self._classes: defaultdict[str, list[Id]] = defaultdict(list)
+        self._held: set[Id] = set()
+        self._free: set[Id] = set()
+        """Those that nothing forced excludes."""
+        self._users: defaultdict[Id, list[Id]] = defaultdict(list)
+        """Of one that is held possible, those that count on it."""
 
-    def run(self, compiler: Id) -> Mapping[Id, Loss]:
-        for id in self._universe.ids():
-            self._enter(id)
-        self._force(compiler)
-        while self._dropped or self._must:
-            if self._dropped:
-                self._drop(*self._dropped.popleft())
+    @classmethod
+    def of(cls, universe: Universe, preference: Preference, compiler: Id) -> Possible:
+        """Raises KeyError where the compiler cannot be had."""
+        if compiler not in universe:
+            raise KeyError(compiler)
+        found = cls(universe, preference, forced(universe, compiler))
+        if any(map(found.lost, found._forced.items())):
+            raise KeyError(compiler)
+        return found
+
+    def lost(self, id: Id) -> bool:
+        """Whether a version of the universe cannot be there."""
+        if id not in self._held and id not in self._lost and not self._ruled_out(id):
+            self._look(deque([id]))
+        return id in self._lost
+
+    def names(self, id: Id) -> Set[str]:
+        """The names that the loss of a lost one follows from."""
+        return self._lost[id].names
+
+    def why(self, root: Id) -> Reason:
+        """Why a lost one is, in the same words whatever was asked before: down to what is missing or excluded, the
+        shortest way there is, nearly."""
+        fresh = Possible(self._universe, self._preference, self._forced)
+        if not fresh._ruled_out(root):
+            fresh._look(deque([root]), root)
+        looked = {*fresh._held, *fresh._lost, *(id for id in self._forced.items() if id in self._universe)}
+        asked = (atom.name for id in looked for need in self._universe[id].needs for atom in need)
+        names = frozenset([*(name for name, _ in looked), *asked])
+        lines: list[str] = []
+        todo: Id | None = root
+        while todo is not None and len(lines) < REASONS:
+            loss = fresh._lost[todo]
+            lines.append(f"{'.'.join(todo)} {loss.told}")
+            todo = self._preference.ordered(loss.choice)[0] if loss.choice else None
+        return Reason(lines, names)
+
+    def _look(self, todo: deque[Id], until: Id | None = None) -> None:
+        """At these and at what they count on, first in, first out; `until` one is lost."""
+        while todo and until not in self._lost:
+            id = todo.popleft()
+            if id in self._held or id in self._lost:
+                continue
+            picked: list[Id] = []
+            for need, clause in self._universe.needs(id):
+                first = self._first(clause)
+                if first is None:
+                    missing = "" if clause else ", which is not there"
+                    names = {id[0], *(atom.name for atom in need)}.union(*(self._lost[one].names for one in clause))
+                    self._lost[id] = Loss(f"needs {told(need)}{missing}", clause, frozenset(names))
+                    users = self._users.pop(id, ())
+                    self._held.difference_update(users)
+                    todo += users
+                    break
+                picked.append(first)
             else:
-                self._take(self._must.popleft())
-        return self._lost
+                self._held.add(id)
+                for first in picked:
+                    self._users[first].append(id)
+                todo += picked
 
-    def _enter(self, id: Id) -> None:
-        for need, clause in self._universe.needs(id):
-            if clause not in self._left:
-                self._left[clause] = len(clause)
-                for other in clause:
-                    self._clauses[other].append(clause)
-            self._users[clause].append((id, need))
-            if not clause:
-                self._dropped.append((id, Loss(f"needs {told(need)}, which is not there")))
-        for _, clause in self._universe.excludes(id):
-            for other in clause:
-                self._excluded_by[other].append(id)
-        for name in self._universe[id].classes:
-            self._classes[name].append(id)
+    def _first(self, clause: Clause) -> Id | None:
+        """Of these the preferred one that is not known to be lost."""
+        for id in self._preference.ordered(clause):
+            if id in self._held or (id not in self._lost and not self._ruled_out(id)):
+                return id
+        return None
 
-    def _drop(self, id: Id, loss: Loss) -> None:
-        if id in self._lost:
-            return
-        self._lost[id] = loss
-        for clause in self._clauses[id]:
-            self._left[clause] -= 1
-            if not self._left[clause]:
-                self._dropped += [(user, Loss(f"needs {told(need)}", clause)) for user, need in self._users[clause]]
-            elif self._left[clause] == 1 and any(user in self._forced for user, _ in self._users[clause]):
-                self._meet(clause)
+    def _ruled_out(self, id: Id) -> bool:
+        """Whether what is forced excludes it; then it is lost."""
+        if id in self._free:
+            return False
+        other = next(self._excluding(id), None)
+        if other is None:
+            self._free.add(id)
+            return False
+        self._lost[id] = Loss(f"conflicts with {'.'.join(other)}", NOTHING, frozenset([id[0]]))
+        return True
 
-    def _take(self, id: Id) -> None:
-        """It must be there."""
-        loss = Loss(f"conflicts with {'.'.join(id)}")
+    def _excluding(self, id: Id) -> Iterator[Id]:
+        """The forced ones that cannot be there with it."""
         name, version = id
-        others: list[Id] = [(name, other) for other in self._universe.packages[name] if other != version]
-        others += [other for one in self._universe[id].classes for other in self._classes[one] if other != id]
-        others += self._excluded_by[id]
-        others += [other for _, clause in self._universe.excludes(id) for other in sorted(clause)]
-        self._dropped += [(other, loss) for other in others]
-        for _, clause in self._universe.needs(id):
-            if self._left[clause] == 1:
-                self._meet(clause)
-
-    def _meet(self, clause: Clause) -> None:
-        for id in clause:
-            if id not in self._lost:
-                self._force(id)
-
-    def _force(self, id: Id) -> None:
-        if id not in self._forced:
-            self._forced.add(id)
-            self._must.append(id)
-
-
-def why(root: Id, lost: Mapping[Id, Loss], most: int) -> Iterable[str]:
-    """Down from what is lost to what is missing, `most` lines at most."""
-    seen: set[Id] = set()
-    todo = [root]
-    while todo and most:
-        id = todo.pop()
-        loss = lost[id]
-        yield f"{'.'.join(id)} {loss.told}"
-        most -= 1
-        left = loss.choice - seen
-        todo += [max(left)] if left else []
-        seen |= loss.choice
+        asked = self._universe[id]
+        if self._forced.get(name, version) != version:
+            yield name, self._forced[name]
+        if id in self._excluded:
+            yield self._excluded[id]
+        yield from (one for shared in asked.classes if (one := self._classes.get(shared, id)) != id)
+        for atom in asked.excludes:
+            if atom.name in self._forced and atom.allows(self._forced[atom.name]):
+                yield atom.name, self._forced[atom.name]

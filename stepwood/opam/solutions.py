@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stepwood.opam.solver import Solution, Solver
+from stepwood.opam.solver import Solution, Unsatisfiable
 from stepwood.opam.universe import Id, Universe
 
 
@@ -47,23 +47,11 @@ class Refused:
 Answer = Job | Refused
 
 
-def solved(
-    universe: Universe,
-    solver: Solver,
-    compiler: Id,
-    wanted: Iterable[Id],
-    tests: bool = False,
-    besides: Sequence[Id] = (),
-) -> list[Answer]:
-    """An answer a root. With `tests`, what those of the root need is there too."""
-    answers: list[Answer] = []
-    for root in wanted:
-        found = solver.solve(root, tests, besides)
-        if isinstance(found, Solution):
-            answers.append(_job(universe, root, compiler, found, tests))
-        else:
-            answers.append(Refused(root, compiler, "; ".join(found.reasons)))
-    return answers
+def answer(universe: Universe, root: Id, compiler: Id, found: Solution | Unsatisfiable, tests: bool = False) -> Answer:
+    """What a solver found, with what is built after what. With `tests`, what those of the root need is there too."""
+    if isinstance(found, Unsatisfiable):
+        return Refused(root, compiler, "; ".join(found.reasons))
+    return _job(universe, root, compiler, found, tests)
 
 
 def _job(universe: Universe, root: Id, compiler: Id, found: Solution, tests: bool) -> Job:

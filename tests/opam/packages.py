@@ -14,7 +14,9 @@ from grammar.opam.parser import Reader
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import All, Any, Atom, Formula
 from stepwood.opam.instructions import Instructions
+from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.package import Package
+from stepwood.opam.solutions import Answer, answer
 from stepwood.opam.universe import Id, Universe
 
 LINUX: Variables = {
@@ -118,6 +120,13 @@ def versions(packages: Iterable[Id]) -> dict[str, str]:
     found = dict(packages)
     assert len(found) == len(packages)
     return found
+
+
+def answers(files: Mapping[str, str], roots: Iterable[Id], *, tests: bool = False) -> list[Answer]:
+    """What libsolv finds among these."""
+    known = universe(files)
+    solver = Libsolv(known, COMPILER)
+    return [answer(known, root, COMPILER, solver.solve(root, tests), tests) for root in roots]
 
 
 # --- all there are

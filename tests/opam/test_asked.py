@@ -131,6 +131,14 @@ def test_after_a_commit_only_what_it_can_reach_is_solved_again(tmp_path: Path, r
     commit(Path(repo))
     fresh, answers = again()
     assert (fresh, answers["new.1"].split()[-1]) == (1, "ocaml-base-compiler.5.3.0")
+    make(Path(repo), {"packages/lib/lib.1/opam": 'depends: ["ocaml" "tool"]'})
+    commit(Path(repo))
+    assert again()[0] == 4, "all of which lib is a part: new too"
+    make(Path(repo), {"packages/tool/tool.1/opam": 'depends: ["ocaml" "apart"]'})
+    commit(Path(repo))
+    fresh, answers = again()
+    assert "apart.1" in answers["strict.1"].split()
+    assert fresh == 2, "tool itself and strict; the others could reach it through lib.1, which nobody looks at for them"
     # What is remembered is what would be found anew.
     assert answers == told(solve(f"{repo}:HEAD", every=True))
 

@@ -14,11 +14,10 @@ from grammar.printer import format_spec
 from grammar.source import Body, Source
 from stepwood.opam import recipe
 from stepwood.opam.layouts import Batch, Layout, buildable, inlined, workflow
-from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.recipe import Recipe
-from stepwood.opam.solutions import Refused, solved
+from stepwood.opam.solutions import Refused
 from stepwood.opam.universe import Id
-from tests.opam.packages import COMPILER, told, universe
+from tests.opam.packages import answers, told
 from tests.planning import World
 
 TEXT = """((from debian) (shell /bin/bash -c) (run (network host) (shell "get opam")) (run (shell users))
@@ -41,9 +40,7 @@ def ground() -> Recipe:
 
 
 def layout(*, tests: bool = False, system: frozenset[str] = frozenset(), roots: list[Id] = ROOTS) -> Layout:
-    known = universe(PACKAGES)
-    answers = list(solved(known, Libsolv(known, COMPILER), COMPILER, roots, tests=tests))
-    jobs, refused = buildable(answers, told(PACKAGES))
+    jobs, refused = buildable(answers(PACKAGES, roots, tests=tests), told(PACKAGES))
     assert not refused
     return Layout(Batch.of(jobs), ground(), told(PACKAGES), lambda _: {}, system)
 
@@ -174,18 +171,15 @@ def test_a_chain_is_a_plain_spec() -> None:
 
 def test_a_package_with_the_same_version_on_other_dependencies_is_another_step() -> None:
     packages = {"a.1": 'depopts: ["x"]', "x.1": "", "b.1": 'depends: ["a" "x"]'}
-    known = universe(packages)
-    answers = list(solved(known, Libsolv(known, COMPILER), COMPILER, [("a", "1"), ("b", "1")]))
-    made = Layout(Batch.of(buildable(answers, told(packages))[0]), ground(), told(packages), lambda _: {})
+    jobs, _ = buildable(answers(packages, [("a", "1"), ("b", "1")]), told(packages))
+    made = Layout(Batch.of(jobs), ground(), told(packages), lambda _: {})
     found = dag(made.merges())
     assert sum("# install a.1" in step.op for step in found) == 2
 
 
 def test_what_lies_at_no_fixed_state_is_refused_with_all_that_need_it() -> None:
     packages = {**PACKAGES, "user.1": 'depends: ["trunk"]'}
-    known = universe(packages)
-    answers = list(solved(known, Libsolv(known, COMPILER), COMPILER, [("user", "1"), ("lib", "1"), ("gone", "1")]))
-    jobs, refused = buildable(answers, told(packages))
+    jobs, refused = buildable(answers(packages, [("user", "1"), ("lib", "1"), ("gone", "1")]), told(packages))
     assert [job.root for job in jobs] == [("lib", "1")]
     assert [(one.root[0], one.reason) for one in refused] == [
         ("user", "trunk.1: its source is at no address that can be fetched from: git+https://host/trunk"),

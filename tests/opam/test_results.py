@@ -11,10 +11,9 @@ from engine.plan import Planner
 from engine.step import Run, Step
 from stepwood.opam import recipe, results
 from stepwood.opam.layouts import Batch, Layout, buildable
-from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.results import Cell, Result, cell, compare, legend, matrix
-from stepwood.opam.solutions import Job, Refused, solved
-from tests.opam.packages import COMPILER, told, universe
+from stepwood.opam.solutions import Job, Refused
+from tests.opam.packages import answers, told
 from tests.opam.test_layouts import ground
 from tests.planning import World
 
@@ -27,9 +26,7 @@ PACKAGES = {
 
 def batch(layout: str = "chain") -> tuple[list[Job], Dag]:
     """app with its tests, and lib with its own; system packages come first."""
-    known = universe(PACKAGES)
-    answers = list(solved(known, Libsolv(known, COMPILER), COMPILER, [("app", "1"), ("lib", "1")], tests=True))
-    jobs, _ = buildable(answers, told(PACKAGES))
+    jobs, _ = buildable(answers(PACKAGES, [("app", "1"), ("lib", "1")], tests=True), told(PACKAGES))
     items = Batch.of(jobs)
     made = Layout(items, ground(), told(PACKAGES), lambda _: {}, frozenset(["gcc"]))
     planner = Planner(World())

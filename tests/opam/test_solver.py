@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from hypothesis import strategies as st
 from stepwood.opam.backends import NAMES, backend
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.clingo import Clingo
+from stepwood.opam.greedy import Greedy
 from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.memory import ProcessMemory
 from stepwood.opam.package import Package
-from stepwood.opam.possible import losses
+from stepwood.opam.possible import Possible
+from stepwood.opam.preference import Preference
 from stepwood.opam.reach import Reach
 from stepwood.opam.solver import Solution, Solver, Unsatisfiable
 from stepwood.opam.sources import open_source
@@ -33,13 +36,26 @@ from tests.counts import FULL
 from tests.data import OPAM_FILES, SOLUTIONS
 from tests.opam.packages import COMPILER, Asked, World, faults, universe, versions, worlds
 
+GREEDY = "libsolv where greed finds nothing"
 either = pytest.mark.parametrize("kind", NAMES)
+any_of_three = pytest.mark.parametrize("kind", [*NAMES, GREEDY])
 
 # --- against all there are
 
 
+class Both:
+    """What the command asks: libsolv only for what needs a search."""
+
+    def __init__(self, universe: Universe, oldest: bool) -> None:
+        self._greedy, self._libsolv = Greedy(universe, COMPILER, oldest), Libsolv(universe, COMPILER, oldest)
+
+    def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Solution | Unsatisfiable:
+        found = self._greedy.solve(root, tests, besides)
+        return self._libsolv.solve(root, tests, besides) if found is None else found.answer
+
+
 def start(kind: str, universe: Universe, oldest: bool = False) -> Solver:
-    return backend(kind).start(universe, COMPILER, oldest)
+    return Both(universe, oldest) if kind == GREEDY else backend(kind).start(universe, COMPILER, oldest)
 
 
 def started(kind: str, world: World, oldest: bool = False) -> Solver | None:
@@ -52,7 +68,7 @@ def started(kind: str, world: World, oldest: bool = False) -> Solver | None:
     return found
 
 
-@either
+@any_of_three
 @given(worlds())
 def test_there_is_a_solution_just_where_there_is_one(kind: str, world: World) -> None:
     solver = started(kind, world)
@@ -70,7 +86,7 @@ def test_there_is_a_solution_just_where_there_is_one(kind: str, world: World) ->
             assert all(found.reasons)
 
 
-@either
+@any_of_three
 @given(worlds())
 def test_nothing_is_there_that_nothing_asks_for(kind: str, world: World) -> None:
     solver = started(kind, world)
@@ -84,7 +100,7 @@ def test_nothing_is_there_that_nothing_asks_for(kind: str, world: World) -> None
                 assert [*faults(rest, world.asked.__getitem__)]
 
 
-@either
+@any_of_three
 @given(worlds())
 def test_what_is_older_or_to_be_avoided_is_there_for_a_reason(kind: str, world: World) -> None:
     """No better version of its name would do in its place."""
@@ -106,7 +122,7 @@ def avoided(world: World, id: Id) -> bool:
     return not world.asked[id].package.flags().isdisjoint(["avoid-version", "deprecated"])
 
 
-@either
+@any_of_three
 @given(worlds(), st.data())
 def test_the_answer_is_the_same_whatever_was_asked_before(kind: str, world: World, data: st.DataObject) -> None:
     solver = started(kind, world)
@@ -139,17 +155,87 @@ def test_nothing_is_better_than_what_clingo_finds(world: World, oldest: bool) ->
 
 @given(worlds())
 def test_what_is_lost_is_in_no_solution(world: World) -> None:
-    assume(COMPILER in world.universe.ids())
-    lost = losses(world.universe, COMPILER)
+    try:
+        found = Possible.of(world.universe, Preference(world.universe), COMPILER)
+    except KeyError:
+        assert not world.possible
+        return
+    lost = {id for id in world.universe.ids() if found.lost(id)}
     assert not [id for chosen in world.possible for id in chosen.items() if id in lost]
-    for loss in lost.values():
-        assert loss.choice <= lost.keys()  # of what a reason names, nothing is left either
+    for id in world.universe.ids():
+        needs = [clause for _, clause in world.universe.needs(id)]
+        assert id in lost or all(clause - lost for clause in needs), "what is left has all that it needs left"
+
+
+# --- what needs no search
+
+LIB = {"a.1": "", "a.2": 'depends: "b"', "b.1": "", "unused.1": ""}
+
+
+@pytest.mark.parametrize(
+    ("packages", "names"),
+    [
+        pytest.param({"root.1": 'depends: "a"', **LIB}, "a b ocaml root", id="what is there"),
+        pytest.param({"root.1": 'depends: "a" {< "2"}', **LIB}, "a ocaml root", id="… and no more"),
+        pytest.param(
+            {"root.1": 'depends: "a"', **LIB, "b.1": 'depends: "gone"'}, "a b gone ocaml root", id="what is lost"
+        ),
+        pytest.param(
+            {"root.1": 'depends: "a" | "c"', **LIB, "c.1": 'conflicts: "ocaml"'}, "a b c ocaml root", id="one of two"
+        ),
+        pytest.param({"root.1": 'depends: ["a" "b" | "unused"]', **LIB}, None, id="not known: a choice that is met"),
+        pytest.param(
+            {"root.1": 'depends: ["a" "c"]', "c.1": 'depends: "a" {< "2"}', **LIB}, None, id="not known: narrowed"
+        ),
+        pytest.param({"root.1": 'depends: "b" {> "1"}', **LIB}, "b ocaml root", id="a reason"),
+    ],
+)
+def test_of_an_answer_is_known_what_it_follows_from(packages: dict[str, str], names: str | None) -> None:
+    found = Greedy(universe(packages), COMPILER).solve(("root", "1"))
+    assert found is not None
+    assert found.names == (None if names is None else set(names.split()))
+
+
+@pytest.mark.parametrize(
+    "packages",
+    [
+        pytest.param({"root.1": 'depends: "a" | "b"', "a.1": "", "b.1": ""}, id="a choice"),
+        pytest.param({"root.1": 'depends: ["a" "b"]', "a.1": 'conflicts: "b" {> "1"}', "b.1": "", "b.2": ""}),
+        pytest.param({"root.1": 'depends: ["a" "b"]', "a.1": 'conflict-class: "k"', "b.1": 'conflict-class: "k"'}),
+        pytest.param(
+            {"root.1": 'depends: ["a" "b"]', "a.1": 'depends: "c" {= "1"}', "b.1": "", "b.2": 'depends: "c" {> "1"}',
+             "c.1": "", "c.2": ""}, id="a version that needs another to be older",
+        ),
+        pytest.param({"root.1": 'depends: "a"', "a.1": 'depends: "root" {> "1"}', "root.2": ""}, id="another root"),
+        pytest.param({}, id="nothing is there"),
+    ],
+)  # fmt: skip
+def test_what_needs_a_search(packages: dict[str, str]) -> None:
+    assert Greedy(universe(packages), COMPILER).solve(("root", "1")) is None
+
+
+@given(worlds(), worlds(), st.booleans(), st.booleans())
+def test_an_answer_is_the_same_wherever_what_it_follows_from_is(
+    world: World, other: World, tests: bool, oldest: bool
+) -> None:
+    """In the same words, too."""
+    try:
+        greedy = Greedy(world.universe, COMPILER, oldest)
+    except KeyError:
+        assert not world.possible
+        return
+    for root in world.asked:
+        found = greedy.solve(root, tests)
+        if found is not None and found.names is not None:
+            kept = {id: text for id, text in world.files.items() if id.partition(".")[0] in found.names}
+            rest = {id: text for id, text in other.files.items() if id.partition(".")[0] not in found.names}
+            assert Greedy(World({**kept, **rest}).universe, COMPILER, oldest).solve(root, tests) == found
 
 
 # --- what is preferred, and what is told
 
 
-@either
+@any_of_three
 def test_the_compiler_is_there_though_nothing_needs_it(kind: str) -> None:
     found = start(kind, universe({"root.1": ""})).solve(("root", "1"))
     assert found == Solution((COMPILER, ("root", "1")))
@@ -202,7 +288,7 @@ def solved(kind: str, packages: dict[str, str]) -> list[str]:
         pytest.param({"root.1": 'depends: "a"', "a.1": 'depends: "root"'}, ["a.1"], id="a circle"),
     ],
 )
-@either
+@any_of_three
 def test_what_is_preferred(kind: str, packages: dict[str, str], expected: list[str]) -> None:
     assert solved(kind, packages) == sorted([*expected, "root.1"])
 
@@ -227,7 +313,7 @@ def test_a_solver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
     assert caught.value.hint == "pip install 'stepwood[clingo]'"
 
 
-@either
+@any_of_three
 def test_tests_and_what_is_to_be_there_besides(kind: str) -> None:
     packages = {"root.1": 'depends: "a" {with-test}', "a.1": "", "a.2": "", "b.1": 'conflicts: "a" {> "1"}'}
     solver = start(kind, universe(packages))
@@ -369,6 +455,19 @@ def test_real_roots_without_a_solution(reference: dict[str, Any], real_solver: L
         assert isinstance(found, Unsatisfiable), root
         assert any(".".join(root) in reason for reason in found.reasons)
         assert not any("None" in reason for reason in found.reasons)
+
+
+@real
+def test_greed_finds_what_a_search_finds(
+    reference: dict[str, Any], real_universe: Universe, real_solver: Libsolv
+) -> None:
+    """For nine roots of ten; and the same reasons."""
+    greedy = Greedy(real_universe, ("ocaml-base-compiler", reference["compiler"]))
+    roots = [(job["root"], job["version"]) for job in reference["jobs"]] + ids(reference["unsatisfiable"])
+    found = {root: greedy.solve(root) for root in roots[::EVERY]}
+    there = {root: one.answer for root, one in found.items() if one is not None}
+    assert len(there) > 0.9 * len(found)
+    assert there == {root: real_solver.solve(root) for root in there}
 
 
 @real
