@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from stepwood.opam import libsolv
+from stepwood.opam.possible import Possible
 from stepwood.opam.solver import Solver
-from stepwood.opam.universe import Id, Universe
+from stepwood.opam.universe import Id
 from system.errors import InputError, ToolMissing, did_you_mean
 
 NAMES = ("libsolv", "clingo")
@@ -19,13 +20,12 @@ class Backend:
 
     version  another where it may answer otherwise
     greedy   whether what `Greedy` finds is its answer too
-    start    of a universe and a compiler; whether older versions are preferred. Raises KeyError where the compiler
-             cannot be had.
+    start    for what is possible, and all of that which may come in question for what will be asked
     """
 
     version: str
     greedy: bool
-    start: Callable[[Universe, Id, bool], Solver]
+    start: Callable[[Possible, Iterable[Id]], Solver]
 
 
 def backend(name: str) -> Backend:

@@ -16,9 +16,9 @@ import clingo
 
 from stepwood.opam.libsolv import VERSION as _LIBSOLV
 from stepwood.opam.libsolv import Libsolv
-from stepwood.opam.preference import Preference
+from stepwood.opam.possible import Possible
 from stepwood.opam.solver import Solution, Unsatisfiable
-from stepwood.opam.universe import Clause, Id, Universe
+from stepwood.opam.universe import Clause, Id
 
 VERSION = f"clingo {clingo.__version__} {_LIBSOLV}"
 AVOIDED, LAG, SIZE = 3, 2, 1
@@ -29,33 +29,29 @@ class Clingo:
     """See `Solver`; of solutions it finds one that nothing is better than. Whether there is one, and why not, libsolv
     says."""
 
-    def __init__(self, universe: Universe, compiler: Id, oldest: bool = False) -> None:
-        """`oldest`: prefer older versions. Raises KeyError where the compiler cannot be had."""
-        self._universe, self._compiler = universe, compiler
-        self._libsolv = Libsolv(universe, compiler, oldest=oldest)
-        self._preference = Preference(universe, oldest)
+    def __init__(self, possible: Possible, within: Iterable[Id]) -> None:
+        """See `Backend.start`."""
+        self._universe, self._possible = possible.universe, possible
+        self._libsolv = Libsolv(possible, within)
 
     def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Solution | Unsatisfiable:
         found = self._libsolv.solve(root, tests, besides)
         if isinstance(found, Unsatisfiable):
             return found
-        wanted = [frozenset([id]) for id in (self._compiler, root, *besides)]
+        wanted = [frozenset([id]) for id in (self._possible.compiler, root, *besides)]
         if tests:
             wanted += [clause for _, clause in self._universe.tests(root)]
-        return Solution(tuple(sorted(self._best([self._kept(clause) for clause in wanted]))))
+        return Solution(tuple(sorted(self._best(wanted, self._possible.reached([root, *besides], tests)))))
 
-    def _kept(self, clause: Clause) -> Clause:
-        return frozenset(id for id in clause if not self._libsolv.possible.lost(id))
-
-    def _best(self, wanted: Sequence[Clause]) -> list[Id]:
+    def _best(self, wanted: Sequence[Clause], within: Sequence[Id]) -> list[Id]:
         control = clingo.Control(["--opt-strategy=usc"])
         with control.backend() as backend:
-            program = _Program(backend, self._reached(wanted))
+            program = _Program(backend, within)
             for clause in wanted:
                 program.ask((), clause)
             for id in program.ids:
                 for _, clause in self._universe.needs(id):
-                    program.ask((program.atoms[id],), self._kept(clause))
+                    program.ask((program.atoms[id],), clause)
                 for _, clause in self._universe.excludes(id):
                     program.exclude(id, clause)
             groups: defaultdict[str, list[Id]] = defaultdict(list)
@@ -65,23 +61,13 @@ class Clingo:
             for members in groups.values():
                 program.one_of(members)
             program.minimise(AVOIDED, {id: int(self._universe[id].avoided) for id in program.ids})
-            program.minimise(LAG, {id: self._preference.place(id) for id in program.ids})
+            program.minimise(LAG, {id: self._possible.preference.place(id) for id in program.ids})
             program.minimise(SIZE, dict.fromkeys(program.ids, 1))
         best: list[Id] = []
         with control.solve(yield_=True) as models:
             for model in models:  # each better than the one before
                 best = program.of(model)
         return best
-
-    def _reached(self, wanted: Iterable[Clause]) -> list[Id]:
-        """All that may come in question, in an order that nothing else has a say in."""
-        found: set[Id] = set()
-        todo = set[Id]().union(*wanted)
-        while todo:
-            found |= todo
-            needs = (self._kept(clause) for id in todo for _, clause in self._universe.needs(id))
-            todo = set().union(*needs) - found
-        return sorted(found)
 
 
 class _Program:

@@ -12,9 +12,8 @@ from itertools import chain
 
 from stepwood.opam.candidate import Need
 from stepwood.opam.possible import Possible
-from stepwood.opam.preference import Preference
 from stepwood.opam.solver import Solution, Unsatisfiable
-from stepwood.opam.universe import Clause, Id, Universe
+from stepwood.opam.universe import Clause, Id
 
 ROUNDS = 50
 """Attempts, after each of which a name is narrowed to what two that use it let through."""
@@ -47,22 +46,19 @@ class _Way:
 class Greedy:
     """Like a `Solver`, but it may have no answer."""
 
-    def __init__(self, universe: Universe, compiler: Id, oldest: bool = False) -> None:
-        """`oldest`: prefer older versions. Raises KeyError where the compiler cannot be had."""
-        self.universe, self._compiler = universe, compiler
-        self._preference = Preference(universe, oldest)
-        self._possible = Possible.of(universe, self._preference, compiler)
+    def __init__(self, possible: Possible) -> None:
+        self.possible, self.universe = possible, possible.universe
         self._needs: dict[Id, Sequence[_Way]] = {}
         self._ways: dict[Clause, _Way] = {}
 
     def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Found | None:
         """None where only a search can tell."""
-        wanted = [self._compiler, root, *besides]
+        wanted = [self.possible.compiler, root, *besides]
         if any(id not in self.universe for id in wanted) or len(dict(wanted)) < len(set(wanted)):
             return None
         for id in wanted:
-            if self._possible.lost(id):
-                reason = self._possible.why(id)
+            if self.possible.lost(id):
+                reason = self.possible.why(id)
                 return Found(Unsatisfiable(reason.lines), reason.names)
         asked = self.ways(self.universe.tests(root)) if tests else ()
         narrowed: dict[str, Clause] = {}
@@ -89,18 +85,14 @@ class Greedy:
                 self._ways[clause] = self._way(clause)
         return [self._ways[clause] for _, clause in needs]
 
-    def kept(self, clause: Clause) -> list[Id]:
-        """Of these all that can be there with the compiler, the preferred first."""
-        return [id for id in self._preference.ordered(clause) if not self._possible.lost(id)]
-
     def _way(self, clause: Clause) -> _Way:
         names = {name for name, _ in clause}
         if len(names) > 1:
-            names = {name for name, _ in self.kept(clause)}
+            names = {name for name, _ in self.possible.kept(clause)}
         lost: set[str] = set()
-        for id in self._preference.ordered(clause):
-            if self._possible.lost(id):
-                lost |= self._possible.names(id)
+        for id in self.possible.preference.ordered(clause):
+            if self.possible.lost(id):
+                lost |= self.possible.names(id)
             elif len(names) == 1:
                 return _Way(clause, id[0], id, frozenset(lost))
         return _Way(clause, "", None, frozenset(lost))
@@ -143,7 +135,7 @@ class _Growth:
             self._open.append(way.clause)
             return True
         if way.name in self._narrowed:
-            left = self._greedy.kept(self._narrowed[way.name] & way.clause)
+            left = self._greedy.possible.kept(self._narrowed[way.name] & way.clause)
             if not left:
                 return False
             first = left[0]
@@ -178,4 +170,6 @@ class _Growth:
         """Whether no version is preferred that all who ask for one let through."""
         ways = (*self._asked, *(way for id in self._chosen.items() for way in self._greedy.needs(id)))
         allowed = [way.clause for way in ways if way.name == name]
-        return not allowed or self._greedy.kept(frozenset.intersection(*allowed))[0] == (name, self._chosen[name])
+        if not allowed:
+            return True
+        return self._greedy.possible.kept(frozenset.intersection(*allowed))[0] == (name, self._chosen[name])

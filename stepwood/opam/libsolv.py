@@ -13,9 +13,8 @@ import solv
 
 from stepwood.opam.candidate import told
 from stepwood.opam.possible import Possible
-from stepwood.opam.preference import Preference
 from stepwood.opam.solver import Solution, Unsatisfiable
-from stepwood.opam.universe import Clause, Id, Universe
+from stepwood.opam.universe import Clause, Id
 
 _BINARY = os.stat(solv._solv.__file__)
 VERSION = f"libsolv {_BINARY.st_size} {_BINARY.st_mtime_ns}"
@@ -25,10 +24,9 @@ VERSION = f"libsolv {_BINARY.st_size} {_BINARY.st_mtime_ns}"
 class Libsolv:
     """See `Solver`. Making one takes seconds, a solution less than a millisecond."""
 
-    def __init__(self, universe: Universe, compiler: Id, oldest: bool = False) -> None:
-        """`oldest`: prefer older versions. Raises KeyError where the compiler cannot be had."""
-        self._universe, self._preference = universe, Preference(universe, oldest)
-        self.possible = Possible.of(universe, self._preference, compiler)
+    def __init__(self, possible: Possible, within: Iterable[Id]) -> None:
+        """See `Backend.start`."""
+        self._universe, self._possible = possible.universe, possible
         self._pool = solv.Pool()
         self._repo = self._pool.add_repo("opam")
         self._solvables: dict[Id, solv.XSolvable] = {}
@@ -36,10 +34,10 @@ class Libsolv:
         self._clauses: dict[Clause, object] = {}
         self._named: dict[str, Clause] = {}
         """By the name that stands for a clause."""
-        self._fill(id for id in universe.ids() if not self.possible.lost(id))
+        self._fill(within)
         self._pool.createwhatprovides()
-        self._required = self._install(compiler)
-        avoided = [id for id in self._solvables if universe[id].avoided]
+        self._required = self._install(possible.compiler)
+        avoided = [id for id in self._solvables if self._universe[id].avoided]
         # In one job: libsolv takes each as worse than the one before.
         self._avoided = [self._one_of(solv.Job.SOLVER_DISFAVOR, avoided)] if avoided else []
 
@@ -47,8 +45,8 @@ class Libsolv:
         for id in (root, *besides):
             if id not in self._universe:
                 return Unsatisfiable([f"{'.'.join(id)} is not available"])
-            if self.possible.lost(id):
-                return Unsatisfiable(self.possible.why(id).lines)
+            if self._possible.lost(id):
+                return Unsatisfiable(self._possible.why(id).lines)
         wanted = [self._required, *map(self._install, (root, *besides))]
         for need, clause in self._universe.tests(root) if tests else ():
             kept = clause & self._solvables.keys()
@@ -63,10 +61,10 @@ class Libsolv:
 
     # --- the pool
 
-    def _fill(self, kept: Iterable[Id]) -> None:
-        for id in kept:
+    def _fill(self, within: Iterable[Id]) -> None:
+        for id in within:
             solvable = self._repo.add_solvable()
-            rank = len(self._universe.packages[id[0]]) - self._preference.place(id)
+            rank = len(self._universe.packages[id[0]]) - self._possible.preference.place(id)
             solvable.name, solvable.evr, solvable.arch = id[0], str(rank), "noarch"
             solvable.add_provides(self._pool.Dep(id[0]))
             self._solvables[id], self._ids[solvable.id] = solvable, id
@@ -101,7 +99,7 @@ class Libsolv:
 
     def _missing(self, clause: Clause) -> list[str]:
         """Why none of these, which are all lost, can be had."""
-        return [line for id in self._preference.ordered(clause)[:1] for line in self.possible.why(id).lines]
+        return [line for id in self._possible.preference.ordered(clause)[:1] for line in self._possible.why(id).lines]
 
     def _explained(self, problem: object) -> str:
         rules = [rule.info() for rule in problem.findallproblemrules()]  # type: ignore[attr-defined]

@@ -7,7 +7,8 @@ would meet. What remains need not be possible, but what is lost is not. Of opam'
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
+from copy import copy
 from dataclasses import dataclass
 
 from stepwood.opam.candidate import told
@@ -67,33 +68,48 @@ class Possible:
     what is lost is lost whatever was asked before.
     """
 
-    def __init__(self, universe: Universe, preference: Preference, forced: Mapping[str, str]) -> None:
-        self._universe, self._preference, self._forced = universe, preference, forced
-        there = [id for id in forced.items() if id in universe]
-        self._excluded = {other: id for id in there for _, clause in universe.excludes(id) for other in clause}
-        self._classes = {name: id for id in there for name in universe[id].classes}
-        self._lost: dict[Id, Loss] = {}
-        self._held: set[Id] = set()
+    def __init__(self, universe: Universe, compiler: Id, oldest: bool = False) -> None:
+        """`oldest`: the older of two versions is preferred. Raises KeyError where the compiler cannot be had."""
+        self.universe, self.compiler, self.preference = universe, compiler, Preference(universe, oldest)
+        self._forced = forced(universe, compiler) if compiler in universe else {}
+        self._excluded = {
+            other: id for id in self._forced.items() for _, clause in universe.excludes(id) for other in clause
+        }
+        self._classes = {name: id for id in self._forced.items() for name in universe[id].classes}
         self._free: set[Id] = set()
         """Those that nothing forced excludes."""
+        self._lost: dict[Id, Loss] = {}
+        self._held: set[Id] = set()
         self._users: defaultdict[Id, list[Id]] = defaultdict(list)
         """Of one that is held possible, those that count on it."""
-
-    @classmethod
-    def of(cls, universe: Universe, preference: Preference, compiler: Id) -> Possible:
-        """Raises KeyError where the compiler cannot be had."""
-        if compiler not in universe:
+        if not self._forced or any(map(self.lost, self._forced.items())):
             raise KeyError(compiler)
-        found = cls(universe, preference, forced(universe, compiler))
-        if any(map(found.lost, found._forced.items())):
-            raise KeyError(compiler)
-        return found
 
     def lost(self, id: Id) -> bool:
         """Whether a version of the universe cannot be there."""
         if id not in self._held and id not in self._lost and not self._ruled_out(id):
             self._look(deque([id]))
         return id in self._lost
+
+    def kept(self, clause: Clause) -> list[Id]:
+        """Of these all that are not lost, the preferred first."""
+        return [id for id in self.preference.ordered(clause) if not self.lost(id)]
+
+    def reached(self, roots: Collection[Id], tests: bool = False) -> list[Id]:
+        """All that may come in question for these, and with `tests` for theirs, in an order that nothing else has a say
+        in."""
+        found: set[Id] = set()
+        clauses: set[Clause] = set()
+        there = [id for id in (self.compiler, *roots) if id in self.universe]
+        fresh = {frozenset([id]) for id in there}
+        if tests:
+            fresh.update(clause for id in there for _, clause in self.universe.tests(id))
+        while fresh:
+            clauses |= fresh
+            todo = {id for clause in fresh for id in clause if id not in found and not self.lost(id)}
+            found |= todo
+            fresh = {clause for id in todo for _, clause in self.universe.needs(id)} - clauses
+        return sorted(found)
 
     def names(self, id: Id) -> Set[str]:
         """The names that the loss of a lost one follows from."""
@@ -102,19 +118,25 @@ class Possible:
     def why(self, root: Id) -> Reason:
         """Why a lost one is, in the same words whatever was asked before: down to what is missing or excluded, the
         shortest way there is, nearly."""
-        fresh = Possible(self._universe, self._preference, self._forced)
+        fresh = self._anew()
         if not fresh._ruled_out(root):
             fresh._look(deque([root]), root)
-        looked = {*fresh._held, *fresh._lost, *(id for id in self._forced.items() if id in self._universe)}
-        asked = (atom.name for id in looked for need in self._universe[id].needs for atom in need)
+        looked = {*fresh._held, *fresh._lost, *self._forced.items()}
+        asked = (atom.name for id in looked for need in self.universe[id].needs for atom in need)
         names = frozenset([*(name for name, _ in looked), *asked])
         lines: list[str] = []
         todo: Id | None = root
         while todo is not None and len(lines) < REASONS:
             loss = fresh._lost[todo]
             lines.append(f"{'.'.join(todo)} {loss.told}")
-            todo = self._preference.ordered(loss.choice)[0] if loss.choice else None
+            todo = self.preference.ordered(loss.choice)[0] if loss.choice else None
         return Reason(lines, names)
+
+    def _anew(self) -> Possible:
+        """The same, with nothing asked yet."""
+        fresh = copy(self)
+        fresh._lost, fresh._held, fresh._users = {}, set(), defaultdict(list)
+        return fresh
 
     def _look(self, todo: deque[Id], until: Id | None = None) -> None:
         """At these and at what they count on, first in, first out; `until` one is lost."""
@@ -123,7 +145,7 @@ class Possible:
             if id in self._held or id in self._lost:
                 continue
             picked: list[Id] = []
-            for need, clause in self._universe.needs(id):
+            for need, clause in self.universe.needs(id):
                 first = self._first(clause)
                 if first is None:
                     missing = "" if clause else ", which is not there"
@@ -142,7 +164,7 @@ class Possible:
 
     def _first(self, clause: Clause) -> Id | None:
         """Of these the preferred one that is not known to be lost."""
-        for id in self._preference.ordered(clause):
+        for id in self.preference.ordered(clause):
             if id in self._held or (id not in self._lost and not self._ruled_out(id)):
                 return id
         return None
@@ -161,7 +183,7 @@ class Possible:
     def _excluding(self, id: Id) -> Iterator[Id]:
         """The forced ones that cannot be there with it."""
         name, version = id
-        asked = self._universe[id]
+        asked = self.universe[id]
         if self._forced.get(name, version) != version:
             yield name, self._forced[name]
         if id in self._excluded:

@@ -16,17 +16,17 @@ from stepwood.opam.backends import backend
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.greedy import Found, Greedy
 from stepwood.opam.memory import Memory
+from stepwood.opam.possible import Possible
 from stepwood.opam.reach import Reach
 from stepwood.opam.reading import Watch
 from stepwood.opam.solutions import Answer, Job, Refused
-from stepwood.opam.solver import Solution, Unsatisfiable
-from stepwood.opam.universe import Id, Universe
+from stepwood.opam.universe import Id
 from stepwood.opam.versions import hint
 from system.errors import InputError
 from system.fork import spread
 
-SHARE = 50
-"""Roots that a process of its own searches for at least: to fork takes as long as some."""
+SHARE = 100
+"""Roots that a process of its own solves at least: to fork takes as long as some tens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,39 +116,35 @@ class Solving:
         reach = {root: self._reached(root[0]) for root in roots}
         universe = self._reach.universe(set[str]().union(*reach.values()))
         try:
-            found = self._straight(universe, roots)
-            left = [root for root in roots if root not in found]
-            part = universe.part(set[str]().union(*(reach[root] for root in left)))
-            found |= {root: Found(one, None) for root, one in zip(left, self._searched(part, left), strict=True)}
+            possible = Possible(universe, asked.compiler, asked.oldest)
         except KeyError as error:
             raise InputError(f"{'.'.join(asked.compiler)} has needs of its own that cannot be met here") from error
-        return {
-            root: (
-                solutions.answer(universe, root, asked.compiler, one.answer, asked.tests),
-                reach[root] if one.names is None else one.names,
-            )
-            for root, one in found.items()
-        }
+
+        def work(roots: Sequence[Id]) -> list[tuple[Answer, Collection[str]]]:
+            found = self._found(possible, roots)
+            return [
+                (
+                    solutions.answer(universe, root, asked.compiler, found[root].answer, asked.tests),
+                    found[root].names or reach[root],
+                )
+                for root in roots
+            ]
+
+        return dict(zip(roots, spread(work, roots, SHARE), strict=True))
 
     def _reached(self, name: str) -> set[str]:
         return self._always | self._reach.of({name}, tested=name if self._question.tests else "")
 
-    def _straight(self, universe: Universe, roots: Sequence[Id]) -> dict[Id, Found]:
-        """What needs no search."""
+    def _found(self, possible: Possible, roots: Sequence[Id]) -> dict[Id, Found]:
+        """Without a search where that will do."""
         asked = self._question
-        if not self._backend.greedy:
-            return {}
-        solver = Greedy(universe, asked.compiler, asked.oldest)
-        found = {root: solver.solve(root, asked.tests, asked.besides) for root in roots}
-        return {root: one for root, one in found.items() if one is not None}
-
-    def _searched(self, universe: Universe, roots: Sequence[Id]) -> list[Solution | Unsatisfiable]:
-        asked = self._question
-        if not roots:
-            return []
-        solver = self._backend.start(universe, asked.compiler, asked.oldest)
-
-        def work(roots: Sequence[Id]) -> list[Solution | Unsatisfiable]:
-            return [solver.solve(root, asked.tests, asked.besides) for root in roots]
-
-        return spread(work, roots, SHARE)
+        found: dict[Id, Found] = {}
+        if self._backend.greedy:
+            greedy = Greedy(possible)
+            tried = ((root, greedy.solve(root, asked.tests, asked.besides)) for root in roots)
+            found |= {root: one for root, one in tried if one is not None}
+        left = [root for root in roots if root not in found]
+        if left:
+            solver = self._backend.start(possible, possible.reached([*left, *asked.besides], asked.tests))
+            found |= {root: Found(solver.solve(root, asked.tests, asked.besides), None) for root in left}
+        return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stepwood.opam.candidate import NOTHING, Candidate, Need
@@ -44,10 +44,6 @@ class Universe:
 
     def ids(self) -> Iterable[Id]:
         return ((name, version) for name, versions in self.packages.items() for version in versions)
-
-    def part(self, names: Collection[str]) -> Universe:
-        """With just these names, which reach no other."""
-        return Universe({name: some for name, some in self.packages.items() if name in names})
 
     def allowed(self, atom: Atom) -> Clause:
         """The versions that an atom lets through."""

@@ -16,6 +16,7 @@ from stepwood.opam.formulas import All, Any, Atom, Formula
 from stepwood.opam.instructions import Instructions
 from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.package import Package
+from stepwood.opam.possible import Possible
 from stepwood.opam.solutions import Answer, answer
 from stepwood.opam.universe import Id, Universe
 
@@ -125,7 +126,8 @@ def versions(packages: Iterable[Id]) -> dict[str, str]:
 def answers(files: Mapping[str, str], roots: Iterable[Id], *, tests: bool = False) -> list[Answer]:
     """What libsolv finds among these."""
     known = universe(files)
-    solver = Libsolv(known, COMPILER)
+    possible = Possible(known, COMPILER)
+    solver = Libsolv(possible, possible.reached([*known.ids()], tests))
     return [answer(known, root, COMPILER, solver.solve(root, tests), tests) for root in roots]
 
 

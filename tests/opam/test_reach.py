@@ -14,9 +14,11 @@ from stepwood.opam.candidate import told
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.entries import Listed, content_of, sorted_out
 from stepwood.opam.memory import ProcessMemory
+from stepwood.opam.possible import Possible
 from stepwood.opam.reach import Reach
-from stepwood.opam.solver import Unsatisfiable
+from stepwood.opam.solver import Solver, Unsatisfiable
 from stepwood.opam.sources import open_source
+from stepwood.opam.universe import Universe
 from tests.opam.packages import COMPILER, LINUX, World, worlds
 from tests.opam.repositories import paths, repository
 
@@ -44,20 +46,24 @@ def reach(folder: Path, files: dict[str, str], compiler: str = "5") -> Reach:
 @given(worlds(), st.booleans())
 def test_what_is_not_reached_changes_no_answer(kind: str, world: World, tests: bool) -> None:
     """Nor what is ruled out, and is not followed: of all made-up worlds."""
-    start = backend(kind).start
+
+    def start(universe: Universe) -> Solver:
+        possible = Possible(universe, COMPILER)
+        return backend(kind).start(possible, possible.reached([*universe.ids()], tests=True))
+
     memory = ProcessMemory()
     known = Catalogue([listed(world.files)], memory, LINUX)
     reach = Reach(known, memory, COMPILER)
     try:
-        whole = start(reach.universe(known.names), COMPILER, False)
-        plain = start(world.universe, COMPILER, False)
+        whole = start(reach.universe(known.names))
+        plain = start(world.universe)
     except KeyError:
         assert not world.possible
         return
     assert all(reach.forced.items() <= chosen.items() for chosen in world.possible)
     for root in world.universe.ids():
         names = reach.of({COMPILER[0]}) | reach.of({root[0]}, tested=root[0] if tests else "")
-        reached = start(reach.universe(names), COMPILER, False).solve(root, tests)
+        reached = start(reach.universe(names)).solve(root, tests)
         assert reached == whole.solve(root, tests), "and for the same reasons"
         expected = plain.solve(root, tests)
         assert isinstance(expected, Unsatisfiable) == isinstance(reached, Unsatisfiable)

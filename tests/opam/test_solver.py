@@ -25,7 +25,6 @@ from stepwood.opam.libsolv import Libsolv
 from stepwood.opam.memory import ProcessMemory
 from stepwood.opam.package import Package
 from stepwood.opam.possible import Possible
-from stepwood.opam.preference import Preference
 from stepwood.opam.reach import Reach
 from stepwood.opam.solver import Solution, Solver, Unsatisfiable
 from stepwood.opam.sources import open_source
@@ -46,8 +45,8 @@ any_of_three = pytest.mark.parametrize("kind", [*NAMES, GREEDY])
 class Both:
     """What the command asks: libsolv only for what needs a search."""
 
-    def __init__(self, universe: Universe, oldest: bool) -> None:
-        self._greedy, self._libsolv = Greedy(universe, COMPILER, oldest), Libsolv(universe, COMPILER, oldest)
+    def __init__(self, possible: Possible, within: Sequence[Id]) -> None:
+        self._greedy, self._libsolv = Greedy(possible), Libsolv(possible, within)
 
     def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Solution | Unsatisfiable:
         found = self._greedy.solve(root, tests, besides)
@@ -55,7 +54,10 @@ class Both:
 
 
 def start(kind: str, universe: Universe, oldest: bool = False) -> Solver:
-    return Both(universe, oldest) if kind == GREEDY else backend(kind).start(universe, COMPILER, oldest)
+    """For all that there is."""
+    possible = Possible(universe, COMPILER, oldest)
+    within = possible.reached([*universe.ids()], tests=True)
+    return Both(possible, within) if kind == GREEDY else backend(kind).start(possible, within)
 
 
 def started(kind: str, world: World, oldest: bool = False) -> Solver | None:
@@ -156,7 +158,7 @@ def test_nothing_is_better_than_what_clingo_finds(world: World, oldest: bool) ->
 @given(worlds())
 def test_what_is_lost_is_in_no_solution(world: World) -> None:
     try:
-        found = Possible.of(world.universe, Preference(world.universe), COMPILER)
+        found = Possible(world.universe, COMPILER)
     except KeyError:
         assert not world.possible
         return
@@ -191,7 +193,7 @@ LIB = {"a.1": "", "a.2": 'depends: "b"', "b.1": "", "unused.1": ""}
     ],
 )
 def test_of_an_answer_is_known_what_it_follows_from(packages: dict[str, str], names: str | None) -> None:
-    found = Greedy(universe(packages), COMPILER).solve(("root", "1"))
+    found = Greedy(Possible(universe(packages), COMPILER)).solve(("root", "1"))
     assert found is not None
     assert found.names == (None if names is None else set(names.split()))
 
@@ -211,7 +213,7 @@ def test_of_an_answer_is_known_what_it_follows_from(packages: dict[str, str], na
     ],
 )  # fmt: skip
 def test_what_needs_a_search(packages: dict[str, str]) -> None:
-    assert Greedy(universe(packages), COMPILER).solve(("root", "1")) is None
+    assert Greedy(Possible(universe(packages), COMPILER)).solve(("root", "1")) is None
 
 
 @given(worlds(), worlds(), st.booleans(), st.booleans())
@@ -220,7 +222,7 @@ def test_an_answer_is_the_same_wherever_what_it_follows_from_is(
 ) -> None:
     """In the same words, too."""
     try:
-        greedy = Greedy(world.universe, COMPILER, oldest)
+        greedy = Greedy(Possible(world.universe, COMPILER, oldest))
     except KeyError:
         assert not world.possible
         return
@@ -229,7 +231,9 @@ def test_an_answer_is_the_same_wherever_what_it_follows_from_is(
         if found is not None and found.names is not None:
             kept = {id: text for id, text in world.files.items() if id.partition(".")[0] in found.names}
             rest = {id: text for id, text in other.files.items() if id.partition(".")[0] not in found.names}
-            assert Greedy(World({**kept, **rest}).universe, COMPILER, oldest).solve(root, tests) == found
+            again = Greedy(Possible(World({**kept, **rest}).universe, COMPILER, oldest)).solve(root, tests)
+            assert again is not None
+            assert again.answer == found.answer
 
 
 # --- what is preferred, and what is told
@@ -342,7 +346,7 @@ def test_tests_and_what_is_to_be_there_besides(kind: str) -> None:
     ],
 )
 def test_reasons_of_what_is_lost(packages: dict[str, str], reasons: list[str]) -> None:
-    found = Libsolv(universe(packages), COMPILER).solve(("root", "1"))
+    found = start("libsolv", universe(packages)).solve(("root", "1"))
     assert found == Unsatisfiable(reasons)
 
 
@@ -364,7 +368,7 @@ def test_reasons_of_what_is_lost(packages: dict[str, str], reasons: list[str]) -
     ],
 )
 def test_reasons_found_by_search(packages: dict[str, str], reasons: set[str]) -> None:
-    found = Libsolv(universe({"root.1": 'depends: ["a" "b"]', **packages}), COMPILER).solve(("root", "1"))
+    found = start("libsolv", universe({"root.1": 'depends: ["a" "b"]', **packages})).solve(("root", "1"))
     assert isinstance(found, Unsatisfiable)
     assert {line for reason in found.reasons for line in reason.split("; ")} == reasons
 
@@ -379,7 +383,7 @@ def test_reasons_found_by_search(packages: dict[str, str], reasons: set[str]) ->
 )
 def test_a_compiler_that_cannot_be_had(packages: dict[str, str]) -> None:
     with pytest.raises(KeyError):
-        Libsolv(universe(packages), COMPILER)
+        Possible(universe(packages), COMPILER)
 
 
 # --- opam's repository
@@ -422,8 +426,13 @@ def real_universe(whole: Catalogue, reach: Reach) -> Universe:
 
 
 @pytest.fixture(scope="module")
-def real_solver(real_universe: Universe, reference: dict[str, Any]) -> Libsolv:
-    return Libsolv(real_universe, ("ocaml-base-compiler", reference["compiler"]))
+def real_possible(real_universe: Universe, reference: dict[str, Any]) -> Possible:
+    return Possible(real_universe, ("ocaml-base-compiler", reference["compiler"]))
+
+
+@pytest.fixture(scope="module")
+def real_solver(real_possible: Possible, real_universe: Universe) -> Libsolv:
+    return Libsolv(real_possible, real_possible.reached([*real_universe.ids()]))
 
 
 def ids(names: list[str]) -> list[Id]:
@@ -459,10 +468,10 @@ def test_real_roots_without_a_solution(reference: dict[str, Any], real_solver: L
 
 @real
 def test_greed_finds_what_a_search_finds(
-    reference: dict[str, Any], real_universe: Universe, real_solver: Libsolv
+    reference: dict[str, Any], real_possible: Possible, real_solver: Libsolv
 ) -> None:
     """For nine roots of ten; and the same reasons."""
-    greedy = Greedy(real_universe, ("ocaml-base-compiler", reference["compiler"]))
+    greedy = Greedy(real_possible)
     roots = [(job["root"], job["version"]) for job in reference["jobs"]] + ids(reference["unsatisfiable"])
     found = {root: greedy.solve(root) for root in roots[::EVERY]}
     there = {root: one.answer for root, one in found.items() if one is not None}
@@ -493,7 +502,8 @@ def test_what_is_not_reached_changes_no_answer(
         assert len(reached) < 1000
         if (newest := facts[name].newest) is not None:
             root = (name, newest)
-            assert Libsolv(reach.universe(reached), compiler).solve(root) == real_solver.solve(root)
+            possible = Possible(reach.universe(reached), compiler)
+            assert Libsolv(possible, possible.reached([root])).solve(root) == real_solver.solve(root)
 
 
 # --- opam itself
@@ -542,11 +552,11 @@ class Opam:
 @real
 @pytest.mark.tool("opam")
 @pytest.mark.tool("xz")
-def test_opam_agrees(tmp_path: Path, reference: dict[str, Any], real_universe: Universe, real_solver: Libsolv) -> None:
+def test_opam_agrees(tmp_path: Path, reference: dict[str, Any], real_possible: Possible, real_solver: Libsolv) -> None:
     """On which package has a solution, always; on the solution, nearly always."""
     opam, compiler = Opam(tmp_path), ("ocaml-base-compiler", reference["compiler"])
     roots = [*(f"{job['root']}.{job['version']}" for job in reference["jobs"]), *reference["unsatisfiable"]]
-    solvers = {"libsolv": real_solver, "clingo": Clingo(real_universe, compiler)}
+    solvers = {"libsolv": real_solver, "clingo": Clingo(real_possible, real_possible.reached(ids(roots)))}
     other: dict[str, list[str]] = {name: [] for name in solvers}
     for root in random.Random(12).sample(roots, SAMPLE):
         wanted = opam.solve(".".join(compiler), root)
