@@ -34,13 +34,13 @@ class _Way:
 
     name   of which a version meets it; "": there is more than one such name, or none
     first  the preferred one that can be there with the compiler
-    lost   the names from which it follows that those before it cannot
+    names  of which that follows
     """
 
     clause: Clause
     name: str
     first: Id | None
-    lost: frozenset[str]
+    names: frozenset[str]
 
 
 class Greedy:
@@ -49,7 +49,7 @@ class Greedy:
     def __init__(self, possible: Possible) -> None:
         self.possible, self.universe = possible, possible.universe
         self._needs: dict[Id, Sequence[_Way]] = {}
-        self._ways: dict[Clause, _Way] = {}
+        self._ways: dict[Need, _Way] = {}
 
     def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Found | None:
         """None where only a search can tell."""
@@ -80,22 +80,24 @@ class Greedy:
         return found
 
     def ways(self, needs: Sequence[tuple[Need, Clause]]) -> Sequence[_Way]:
-        for _, clause in needs:
-            if clause not in self._ways:
-                self._ways[clause] = self._way(clause)
-        return [self._ways[clause] for _, clause in needs]
+        for need, clause in needs:
+            if need not in self._ways:
+                self._ways[need] = self._way(need, clause)
+        return [self._ways[need] for need, _ in needs]
 
-    def _way(self, clause: Clause) -> _Way:
-        names = {name for name, _ in clause}
-        if len(names) > 1:
-            names = {name for name, _ in self.possible.kept(clause)}
-        lost: set[str] = set()
+    def _way(self, need: Need, clause: Clause) -> _Way:
+        names = {atom.name for atom in need}
+        first: Id | None = None
         for id in self.possible.preference.ordered(clause):
             if self.possible.lost(id):
-                lost |= self.possible.names(id)
-            elif len(names) == 1:
-                return _Way(clause, id[0], id, frozenset(lost))
-        return _Way(clause, "", None, frozenset(lost))
+                names |= self.possible.names(id)
+            elif first is None:
+                first = id
+                if len(need) == 1:
+                    break
+            elif first[0] != id[0]:
+                return _Way(clause, "", None, frozenset(names))
+        return _Way(clause, first[0] if first else "", first, frozenset(names))
 
 
 class _Growth:
@@ -112,7 +114,7 @@ class _Growth:
         self._chosen = dict(wanted)
         self._open: list[Clause] = []
         """Needs that more than one name may meet."""
-        self._lost: set[str] = set()
+        self._names: set[str] = set()
 
     def grow(self) -> Mapping[str, Clause] | None:
         """What a name has to be narrowed to; nothing where all has grown, and None where a need cannot be met."""
@@ -129,7 +131,7 @@ class _Growth:
         return {}
 
     def _choose(self, way: _Way) -> bool:
-        self._lost |= way.lost
+        self._names |= way.names
         first = way.first
         if first is None:
             self._open.append(way.clause)
@@ -150,7 +152,7 @@ class _Growth:
         if not met or self._excluded() or not all(map(self._best, self._narrowed)):
             return None
         # What was narrowed, or left open, depends on more than what has grown.
-        names = None if self._narrowed or self._open else frozenset(self._lost.union(chosen))
+        names = None if self._narrowed or self._open else frozenset(self._names.union(chosen))
         return Found(Solution(tuple(sorted(chosen.items()))), names)
 
     def _excluded(self) -> bool:

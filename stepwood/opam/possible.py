@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Set
-from copy import copy
 from dataclasses import dataclass
 
-from stepwood.opam.candidate import told
+from stepwood.opam.candidate import Need, told
 from stepwood.opam.preference import Preference
 from stepwood.opam.universe import Clause, Id, Universe
 
-NOTHING: Clause = frozenset()
 REASONS = 8
 """Lines of a chain of reasons."""
 
@@ -39,25 +37,12 @@ def forced(universe: Universe, compiler: Id) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """Why a version is lost.
-
-    told    what is said of it
-    choice  the versions, all lost too, of which one would have done
-    names   all that it follows from, what is forced apart
-    """
-
-    told: str
-    choice: Clause
-    names: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Reason:
-    """Lines that a person who knows opam understands, and the names whose versions they follow from."""
+    """Lines that a person who knows opam understands. `names`: they are the same wherever the versions of these names
+    are; None: which those are is not known."""
 
     lines: list[str]
-    names: frozenset[str]
+    names: frozenset[str] | None
 
 
 class Possible:
@@ -76,9 +61,13 @@ class Possible:
             other: id for id in self._forced.items() for _, clause in universe.excludes(id) for other in clause
         }
         self._classes = {name: id for id in self._forced.items() for name in universe[id].classes}
-        self._free: set[Id] = set()
-        """Those that nothing forced excludes."""
-        self._lost: dict[Id, Loss] = {}
+        asked = (atom.name for id in self._forced.items() for need in universe[id].needs for atom in need)
+        self._ground = frozenset([*self._forced, *asked])
+        """The names that decide what is forced."""
+        self._excluding: dict[Id, Id | None] = {}
+        """By a version, the forced one that it cannot be there with."""
+        self._lost: dict[Id, frozenset[str]] = {}
+        """By one that is lost, the names that its loss follows from."""
         self._held: set[Id] = set()
         self._users: defaultdict[Id, list[Id]] = defaultdict(list)
         """Of one that is held possible, those that count on it."""
@@ -113,34 +102,44 @@ class Possible:
 
     def names(self, id: Id) -> Set[str]:
         """The names that the loss of a lost one follows from."""
-        return self._lost[id].names
+        return self._lost[id]
 
     def why(self, root: Id) -> Reason:
-        """Why a lost one is, in the same words whatever was asked before: down to what is missing or excluded, the
-        shortest way there is, nearly."""
-        fresh = self._anew()
-        if not fresh._ruled_out(root):
-            fresh._look(deque([root]), root)
-        looked = {*fresh._held, *fresh._lost, *self._forced.items()}
-        asked = (atom.name for id in looked for need in self.universe[id].needs for atom in need)
-        names = frozenset([*(name for name, _ in looked), *asked])
-        lines: list[str] = []
-        todo: Id | None = root
-        while todo is not None and len(lines) < REASONS:
-            loss = fresh._lost[todo]
-            lines.append(f"{'.'.join(todo)} {loss.told}")
-            todo = self.preference.ordered(loss.choice)[0] if loss.choice else None
-        return Reason(lines, names)
+        """Why a lost one is: the shortest way down to what is missing or excluded."""
+        above: dict[Id, tuple[Id, Need]] = {}
+        names = set(self._ground)
+        known = True
+        todo = [root]
+        for id in todo:
+            names |= self._lost[id].union(atom.name for need in self.universe[id].needs for atom in need)
+            end = self._end(id)
+            if end is not None:
+                lines = [f"{'.'.join(id)} {end}"]
+                below = id
+                while below != root:
+                    below, need = above[below]
+                    lines.append(f"{'.'.join(below)} needs {told(need)}")
+                return Reason(lines[: -REASONS - 1 : -1], frozenset(names) if known else None)
+            for need, clause in self.universe.needs(id):
+                if all(map(self.lost, clause)):
+                    fresh = [one for one in self.preference.ordered(clause) if one not in above and one != root]
+                    above |= dict.fromkeys(fresh, (id, need))
+                    todo += fresh
+                else:
+                    known = False  # it could be told of this need, were it not met
+        raise AssertionError("what is lost is so for a reason")
 
-    def _anew(self) -> Possible:
-        """The same, with nothing asked yet."""
-        fresh = copy(self)
-        fresh._lost, fresh._held, fresh._users = {}, set(), defaultdict(list)
-        return fresh
+    def _end(self, id: Id) -> str | None:
+        """What is said of a lost one that is excluded, or has a need that nothing there is would meet."""
+        other = self._excluding[id]
+        if other is not None:
+            return f"conflicts with {'.'.join(other)}"
+        missing = next((need for need, clause in self.universe.needs(id) if not clause), None)
+        return None if missing is None else f"needs {told(missing)}, which is not there"
 
-    def _look(self, todo: deque[Id], until: Id | None = None) -> None:
-        """At these and at what they count on, first in, first out; `until` one is lost."""
-        while todo and until not in self._lost:
+    def _look(self, todo: deque[Id]) -> None:
+        """At these and at what they count on, first in, first out."""
+        while todo:
             id = todo.popleft()
             if id in self._held or id in self._lost:
                 continue
@@ -148,9 +147,8 @@ class Possible:
             for need, clause in self.universe.needs(id):
                 first = self._first(clause)
                 if first is None:
-                    missing = "" if clause else ", which is not there"
-                    names = {id[0], *(atom.name for atom in need)}.union(*(self._lost[one].names for one in clause))
-                    self._lost[id] = Loss(f"needs {told(need)}{missing}", clause, frozenset(names))
+                    asked = (atom.name for atom in need)
+                    self._lost[id] = frozenset([id[0], *asked]).union(*(self._lost[one] for one in clause))
                     users = self._users.pop(id, ())
                     self._held.difference_update(users)
                     todo += users
@@ -171,16 +169,14 @@ class Possible:
 
     def _ruled_out(self, id: Id) -> bool:
         """Whether what is forced excludes it; then it is lost."""
-        if id in self._free:
+        if id not in self._excluding:
+            self._excluding[id] = next(self._excluders(id), None)
+        if self._excluding[id] is None:
             return False
-        other = next(self._excluding(id), None)
-        if other is None:
-            self._free.add(id)
-            return False
-        self._lost[id] = Loss(f"conflicts with {'.'.join(other)}", NOTHING, frozenset([id[0]]))
+        self._lost[id] = frozenset([id[0]])
         return True
 
-    def _excluding(self, id: Id) -> Iterator[Id]:
+    def _excluders(self, id: Id) -> Iterator[Id]:
         """The forced ones that cannot be there with it."""
         name, version = id
         asked = self.universe[id]
