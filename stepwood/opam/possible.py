@@ -125,7 +125,7 @@ class Possible:
                     fresh = [one for one in self.preference.ordered(clause) if one not in above and one != root]
                     above |= dict.fromkeys(fresh, (id, need))
                     todo += fresh
-                else:
+                elif clause.isdisjoint(self._forced.items()):
                     known = False  # it could be told of this need, were it not met
         raise AssertionError("what is lost is so for a reason")
 
