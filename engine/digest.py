@@ -55,7 +55,7 @@ def fields(action: Action) -> Fields:
             return [("inputs", list(inputs))]
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 def step_id(action: Action) -> StepId:

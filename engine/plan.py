@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Protocol
 
 from engine import digest, step
@@ -126,14 +127,20 @@ class Planner:
         waiting = [name]
         while waiting:
             body = builds[waiting[-1]]
-            needed = [other for other in named(body.spec) if other in builds]
-            missing = [other for other in needed if builds[other] not in self._builds]
+            scope: dict[str, _Built] = {}
+            missing: list[str] = []
+            for other in named(body.spec):
+                if other in builds:
+                    built = self._builds.get(builds[other])
+                    if built is None:
+                        missing.append(other)
+                    else:
+                        scope[other] = built
             if missing:
                 waiting += missing
                 continue
             waiting.pop()
             if body not in self._builds:
-                scope = {other: self._builds[builds[other]] for other in needed}
                 self._builds[body] = self._spec(body.spec, _Place(body.source, scope))
         return self._builds[builds[name]]
 
@@ -263,8 +270,7 @@ def _run(root: StepId, here: _Context, op: ast.Run) -> step.Run:
     if op.network not in ((), ("host",)):
         named = " ".join(op.network)
         raise InputError(f"network {named} is not known", hint="a run has `(network host)`, or no network")
-    variables = (part for pair in here.env for part in pair)
-    _refuse_nul("a command, a shell or a variable", op.command, *here.shell, *variables)
+    _refuse_nul("a command, a shell or a variable", op.command, *here.shell, *chain.from_iterable(here.env))
     targets = (mount.target for mount in (*op.cache, *op.secrets))
     _refuse_nul("a path or a user", here.workdir, *targets, *_names(here.user))
     return step.Run(
@@ -300,7 +306,7 @@ def _policy(op: ast.Run, default: step.Policy) -> step.Policy:
 
 
 def _refuse_nul(what: str, *texts: str) -> None:
-    if any("\0" in text for text in texts):
+    if "\0" in "".join(texts):
         raise InputError(f"{what} holds a NUL, which no program can be given")
 
 

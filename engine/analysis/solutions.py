@@ -50,25 +50,26 @@ class _Table:
         todo = list(reversed(range(len(packages))))
         while todo:
             index = todo[-1]
-            missing = [] if index in items else [dep for dep in deps[index] if dep not in items]
-            if not missing:
+            if index in items:
                 todo.pop()
-                if index not in items:
-                    items[index] = self._item(packages[index], {items[dep] for dep in deps[index]})
-            elif index in entered:
-                raise ValueError(f"{where}: {packages[index]} depends on itself")
-            else:
+            elif missing := [dep for dep in deps[index] if dep not in items]:
+                if index in entered:
+                    raise ValueError(f"{where}: {packages[index]} depends on itself")
                 entered.add(index)
-                todo += reversed(missing)
+                missing.reverse()
+                todo += missing
+            else:
+                todo.pop()
+                items[index] = self._item(packages[index], sorted({items[dep] for dep in deps[index]}))
         return tuple(items.values())
 
-    def _item(self, package: str, needs: Iterable[int]) -> int:
-        key = (package, tuple(sorted(needs)))
-        if key not in self._numbers:
-            self._numbers[key] = len(self.names)
+    def _item(self, package: str, needs: Sequence[int]) -> int:
+        key = (package, tuple(needs))
+        number = self._numbers.setdefault(key, len(self.names))
+        if number == len(self.names):
             self.names.append(package)
             self.needs.append(key[1])
-        return self._numbers[key]
+        return number
 
 
 def _packages(where: str, given: object) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -109,7 +108,7 @@ def page_of(shown: render.Plan, reasons: Sequence[Cause], machines: Mapping[int,
 def _lines(shown: render.Plan, form: str, limit: int | None, fit: render.Fit) -> Iterable[str]:
     match form:
         case "json":
-            return [json.dumps(render.as_json(shown))]
+            return [render.as_json(shown)]
         case "dot":
             return render.as_dot(shown)
         case "mermaid":
