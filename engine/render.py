@@ -62,13 +62,13 @@ class Plan:
 def as_json(plan: Plan) -> str:
     """The document that docs/reference/cli.md describes, on one line. Of many jobs nearly all of it is lists of ids,
     which are joined: no character of theirs has to be looked at."""
-    dag, states, seconds = plan.dag, plan.states, plan.prospect.seconds
+    dag, states = plan.dag, plan.states
     jobs = (f'{{"name": {dumps(job.name)}, "final": "{job.final}", "steps": {_ids(job.steps)}}}' for job in dag.plans)
     steps = (
         f'{{"id": "{step.id}", "kind": "{step.kind}", "inputs": {_ids(step.inputs)}, "op": {dumps(step.op)}, '
-        f'"jobs": {len(dag.jobs(step.id))}, "cached": {dumps(states[step.id] == "cached")}, '
-        f'"state": "{states[step.id]}", "seconds": {dumps(seconds(step.id))}}}'
-        for step in dag
+        f'"jobs": {len(dag.jobs(step.id))}, "cached": {"true" if states[step.id] == "cached" else "false"}, '
+        f'"state": "{states[step.id]}", "seconds": {"null" if took is None else dumps(took)}}}'
+        for step, took in ((step, plan.prospect.seconds(step.id)) for step in dag)
     )
     totals = dumps(as_totals(plan)).removeprefix("{")
     return f'{{"version": 1, "jobs": [{", ".join(jobs)}], "steps": [{", ".join(steps)}], {totals}'

@@ -67,16 +67,15 @@ class Reach:
         self._near |= {name: _near(name, some) for name, some in self._candidates(unknown).items()}
         self._memory.remember((keys[name], self._near[name]) for name in unknown)
 
-    def key(self, kind: str, asked: object, names: Collection[str]) -> str:
-        """To remember by what follows from the candidates of these names and from what is asked of them. The platform
-        is no part of it: all that it decides is decided in a candidate."""
+    def meaning(self, names: Collection[str]) -> bytes:
+        """Another where the candidates of these names are other. The platform is no part of it: all that it decides is
+        decided in a candidate."""
         self.look_up(names)
-        said = b"".join([self._near[name].meaning for name in sorted(names)])
-        return _hashed(kind, asked, said)
+        return hashlib.sha256(b"".join([self._near[name].meaning for name in sorted(names)])).digest()
 
     def _key(self, kind: str, asked: object, names: Iterable[str]) -> str:
-        """The same for what follows from what the names say, whatever the compiler."""
-        return _hashed(kind, asked, self._catalogue.digest(names))
+        """To remember by what follows from what the names say and from what is asked of them."""
+        return f"{kind} {hashlib.sha256(repr(asked).encode() + self._catalogue.digest(names)).hexdigest()}"
 
     def universe(self, names: Collection[str]) -> Universe:
         """All versions of these names, which reach no other."""
@@ -112,10 +111,6 @@ def _near(name: str, candidates: Candidates) -> Near:
     plain = frozenset(name for one in candidates.values() for name in _names(one.needs))
     tested = plain.union(name for one in candidates.values() for name in _names(one.tested))
     return Near(plain, tested, hashlib.sha256(repr((name, candidates)).encode(errors="surrogateescape")).digest())
-
-
-def _hashed(kind: str, asked: object, said: bytes) -> str:
-    return f"{kind} {hashlib.sha256(repr(asked).encode() + said).hexdigest()}"
 
 
 def _names(needs: Iterable[Need]) -> Iterator[str]:

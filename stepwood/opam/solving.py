@@ -1,14 +1,15 @@
 """Answers with one compiler: those that are known already, and the others.
 
 An answer depends on what some names say to a solver, and on nothing else that changes from one commit of a repository
-to the next: on the names that were looked at where no search was needed, else on all that its root can reach. So it is
-kept under what those say, and beside it, which they were.
+to the next: on the names that were looked at where no search was needed, else on all that its root can reach. It is
+kept with what those said, and is the answer as long as they still do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.words import counted
 from stepwood.opam import solutions
@@ -19,7 +20,7 @@ from stepwood.opam.memory import Memory
 from stepwood.opam.possible import Possible
 from stepwood.opam.reach import Reach
 from stepwood.opam.reading import Watch
-from stepwood.opam.solutions import Answer, Job, Refused
+from stepwood.opam.solutions import Answer, Refused
 from stepwood.opam.universe import Id
 from stepwood.opam.versions import hint
 from system.errors import InputError
@@ -44,6 +45,14 @@ class Question:
     tests: bool = False
     oldest: bool = False
     solver: str = "libsolv"
+
+
+class Kept(NamedTuple):
+    """The last answer to a question about a root, the names that it follows from, and what they meant."""
+
+    names: str
+    meaning: bytes
+    answer: Answer
 
 
 class Solving:
@@ -80,29 +89,23 @@ class Solving:
 
     def _known(self, roots: Sequence[Id]) -> dict[Id, Answer]:
         """The answers for which all is as it was when they were found."""
-        traces = {root: self._trace(root) for root in roots}
-        known = self._memory.recall(traces.values())
-        names = {root: said.split() for root, key in traces.items() if isinstance(said := known.get(key), str)}
+        keys = {root: self._key(root) for root in roots}
+        found = self._memory.recall(keys.values())
+        kept = {root: one for root, key in keys.items() if isinstance(one := found.get(key), Kept)}
+        names = {root: one.names.split() for root, one in kept.items()}
         self._reach.look_up(set[str]().union(*names.values()))
-        keys = {root: self._key(root, some) for root, some in names.items()}
-        answers = self._memory.recall(keys.values())
-        return {root: one for root, key in keys.items() if isinstance(one := answers.get(key), Job | Refused)}
+        return {root: one.answer for root, one in kept.items() if one.meaning == self._reach.meaning(names[root])}
 
     def _remember(self, solved: Mapping[Id, tuple[Answer, Collection[str]]]) -> None:
-        names = {root: sorted(some) for root, (_, some) in solved.items()}
-        self._memory.remember((self._trace(root), " ".join(some)) for root, some in names.items())
-        self._memory.remember((self._key(root, names[root]), answer) for root, (answer, _) in solved.items())
+        self._memory.remember(
+            (self._key(root), Kept(" ".join(sorted(names)), self._reach.meaning(names), answer))
+            for root, (answer, names) in solved.items()
+        )
 
-    def _trace(self, root: Id) -> str:
-        """The key of the names that the last answer depended on."""
-        return self._reach.key("trace", self._asked(root), ())
-
-    def _key(self, root: Id, names: Collection[str]) -> str:
-        return self._reach.key("answer", self._asked(root), names)
-
-    def _asked(self, root: Id) -> object:
+    def _key(self, root: Id) -> str:
         asked = self._question
-        return root, asked.compiler, asked.besides, asked.tests, asked.oldest, self._backend.version
+        said = root, asked.compiler, asked.besides, asked.tests, asked.oldest, self._backend.version
+        return f"answer {said!r}"
 
     # --- what is not
 

@@ -123,6 +123,6 @@ def test_of_what_is_ruled_out_the_reason_is_all_that_is_asked(tmp_path: Path) ->
         ({"new.1": 'depopts: "ocaml" {< "4"}'}, False),
     ],
 )
-def test_what_changes_a_key(tmp_path: Path, change: dict[str, str], matters: bool) -> None:
+def test_what_changes_a_meaning(tmp_path: Path, change: dict[str, str], matters: bool) -> None:
     before, after = reach(tmp_path / "one", FILES), reach(tmp_path / "two", {**FILES, **change})
-    assert (before.key("answer", "x", before.of({"app"})) != after.key("answer", "x", after.of({"app"}))) is matters
+    assert (before.meaning(before.of({"app"})) != after.meaning(after.of({"app"}))) is matters
