@@ -9,6 +9,7 @@ import hashlib
 import os
 import pickle
 import time
+import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -24,7 +25,7 @@ from system.errors import StepwoodError
 TABLES = """
 CREATE TABLE things (
     key TEXT PRIMARY KEY NOT NULL,              -- made of all that the thing depends on
-    thing BLOB NOT NULL                         -- pickled
+    thing BLOB NOT NULL                         -- packed
 );
 CREATE TABLE stamps (
     path TEXT PRIMARY KEY NOT NULL,
@@ -42,6 +43,8 @@ OLD = 90 * 86400
 """Seconds after which the memory of another version of Stepwood is removed."""
 TIMEOUT = 1.0
 """Seconds to wait for another process that writes; what cannot be written is forgotten."""
+CHECK = 4
+"""Bytes of a checksum."""
 DAMAGED = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError, ValueError)
 """What comes of unpickling what is none, by pickle's manual."""
 
@@ -114,17 +117,31 @@ class DiskMemory:
         found: dict[str, object] = {}
         with suppress(StepwoodError, *DAMAGED):
             for key, data in self._database.rows_in("SELECT key, thing FROM things WHERE key IN (?)", keys):
-                found[key] = pickle.loads(data)  # noqa: S301 - nobody else can write what we wrote: see `remembered`
+                found[key] = unpacked(data)
         return found
 
     def remember(self, things: Iterable[tuple[str, object]]) -> None:
-        rows = ((key, pickle.dumps(thing, 5)) for key, thing in things)
+        rows = ((key, packed(thing)) for key, thing in things)
         self._write("INSERT OR REPLACE INTO things VALUES (?, ?)", rows)
 
     def _write(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         with suppress(StepwoodError, RecursionError, UnicodeEncodeError):
             if rows := list(rows):
                 self._database.write(sql, rows)
+
+
+def packed(thing: object) -> bytes:
+    """A thing as bytes that say whether they are whole."""
+    data = pickle.dumps(thing, 5)
+    return zlib.crc32(data).to_bytes(CHECK) + data
+
+
+def unpacked(data: bytes) -> object:
+    """What was packed. Raises one of `DAMAGED`."""
+    if zlib.crc32(memoryview(data)[CHECK:]).to_bytes(CHECK) != data[:CHECK]:
+        raise ValueError("damaged")
+    found: object = pickle.loads(memoryview(data)[CHECK:])  # noqa: S301 - only we can write it: see `remembered`
+    return found
 
 
 def remembered(folder: Path | None = None) -> Memory:

@@ -7,13 +7,13 @@ that the compiler brings cannot be there, whatever else it needs; so that is not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from stepwood.opam import possible
-from stepwood.opam.candidate import Need
+from stepwood.opam.candidate import Candidate, Need
 from stepwood.opam.catalogue import Catalogue
-from stepwood.opam.memory import Memory
+from stepwood.opam.memory import Memory, packed, unpacked
 from stepwood.opam.universe import Candidates, Id, Universe, candidates
 
 
@@ -24,6 +24,27 @@ class Near(NamedTuple):
     needs: frozenset[str]
     tested: frozenset[str]
     meaning: bytes
+
+
+class Packed(Mapping[str, Candidate]):
+    """Candidates as they are remembered. One is unpacked when it is looked at: of most names that is only the newest."""
+
+    def __init__(self, packed: Mapping[str, bytes]) -> None:
+        self._packed = packed
+        self._looked_at: dict[str, Candidate] = {}
+
+    def __getitem__(self, version: str) -> Candidate:
+        if version not in self._looked_at:
+            candidate = unpacked(self._packed[version])
+            assert isinstance(candidate, Candidate)
+            self._looked_at[version] = candidate
+        return self._looked_at[version]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
 
 
 class Reach:
@@ -86,13 +107,15 @@ class Reach:
         keys = {name: self._key("candidates", self.forced, [name]) for name in names}
         known = self._memory.recall(keys.values())
         found: dict[str, Candidates] = {
-            name: some for name, key in keys.items() if isinstance(some := known.get(key), dict)
+            name: Packed(some) for name, key in keys.items() if isinstance(some := known.get(key), dict)
         }
         unknown = [name for name in names if name not in found]
         packages = self._catalogue.packages(unknown).values()
         there = candidates(packages, self._catalogue.variables, self.forced)
         fresh = {name: there.get(name, {}) for name in unknown}
-        self._memory.remember((keys[name], some) for name, some in fresh.items())
+        self._memory.remember(
+            (keys[name], {version: packed(one) for version, one in some.items()}) for name, some in fresh.items()
+        )
         return found | fresh
 
     def _forced(self, compiler: Id) -> dict[str, str]:
