@@ -53,12 +53,17 @@ def put(lines: Iterable[str], output: Path | None) -> None:
     if output is not None:
         try:
             with output.open("w", errors="surrogateescape") as file:
-                file.writelines(f"{line}\n" for line in lines)
+                _write(lines, file)
         except OSError as error:
             raise InputError(f"cannot write {output}: {error.strerror}") from error
-        return
+    else:
+        _write(lines, sys.stdout)
+
+
+def _write(lines: Iterable[str], file: TextIO) -> None:
     for line in lines:
-        sys.stdout.write(f"{line}\n")
+        file.write(line)  # one may be all of a large document: it is not copied to have its end
+        file.write("\n")
 
 
 def fitting(output: Path | None) -> Callable[[str, bool], str]:

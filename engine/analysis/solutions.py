@@ -30,7 +30,8 @@ def read(document: Mapping[str, object]) -> Jobs:
 
 
 def jobs(solutions: Iterable[tuple[Sequence[str], Sequence[Sequence[int]]]]) -> Jobs:
-    """Of solutions that are known to be as described above: packages and deps each. Raises ValueError for a cycle."""
+    """Of solutions that are known to be as described above: packages and deps each, none of them twice. Raises
+    ValueError for a cycle."""
     table = _Table()
     found = [table.job(f"jobs[{number}]", *solution) for number, solution in enumerate(solutions)]
     return Jobs(table.names, table.needs, found)
@@ -45,30 +46,39 @@ class _Table:
         self._numbers: dict[tuple[str, tuple[int, ...]], int] = {}
 
     def job(self, where: str, packages: Sequence[str], deps: Sequence[Sequence[int]]) -> tuple[int, ...]:
-        items: dict[int, int] = {}
+        """One loop, as of whole repositories there are hundreds of thousands of deps."""
+        items: list[int | None] = [None] * len(packages)
+        order: list[int] = []
         entered: set[int] = set()
         todo = list(reversed(range(len(packages))))
         while todo:
             index = todo[-1]
-            if index in items:
+            if items[index] is not None:
                 todo.pop()
-            elif missing := [dep for dep in deps[index] if dep not in items]:
-                if index in entered:
-                    raise ValueError(f"{where}: {packages[index]} depends on itself")
-                entered.add(index)
-                missing.reverse()
-                todo += missing
+                continue
+            needs: list[int] = []
+            missing: list[int] = []
+            for dep in deps[index]:
+                item = items[dep]
+                if item is None:
+                    missing.append(dep)
+                else:
+                    needs.append(item)
+            if not missing:
+                items[index] = item = self._item(packages[index], tuple(sorted(needs)))
+                order.append(item)
+            elif index in entered:
+                raise ValueError(f"{where}: {packages[index]} depends on itself")
             else:
-                todo.pop()
-                items[index] = self._item(packages[index], sorted({items[dep] for dep in deps[index]}))
-        return tuple(items.values())
+                entered.add(index)
+                todo += reversed(missing)
+        return tuple(order)
 
-    def _item(self, package: str, needs: Sequence[int]) -> int:
-        key = (package, tuple(needs))
-        number = self._numbers.setdefault(key, len(self.names))
+    def _item(self, package: str, needs: tuple[int, ...]) -> int:
+        number = self._numbers.setdefault((package, needs), len(self.names))
         if number == len(self.names):
             self.names.append(package)
-            self.needs.append(key[1])
+            self.needs.append(needs)
         return number
 
 
@@ -86,4 +96,4 @@ def _deps(where: str, given: object, count: int) -> list[list[int]]:
     for index, deps in enumerate(given):
         if not isinstance(deps, list) or not all(type(dep) is int and 0 <= dep < count for dep in deps):
             raise ValueError(f"{where}.deps[{index}]: not a list of indexes into packages")
-    return given
+    return [list(dict.fromkeys(deps)) for deps in given]

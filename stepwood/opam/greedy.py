@@ -32,13 +32,15 @@ class Found:
 class _Way:
     """How a clause is met.
 
-    name   of which a version meets it; "": there is more than one such name, or none
-    first  the preferred one that can be there with the compiler
-    names  of which that follows
+    name      of which a version meets it; "": there is more than one such name, or none
+    versions  those that do
+    first     the preferred one that can be there with the compiler
+    names     of which that follows
     """
 
     clause: Clause
     name: str
+    versions: frozenset[str]
     first: Id | None
     names: frozenset[str]
 
@@ -96,8 +98,9 @@ class Greedy:
                 if len(need) == 1:
                     break
             elif first[0] != id[0]:
-                return _Way(clause, "", None, frozenset(names))
-        return _Way(clause, first[0] if first else "", first, frozenset(names))
+                return _Way(clause, "", frozenset(), None, frozenset(names))
+        name = first[0] if first else ""
+        return _Way(clause, name, frozenset(one[1] for one in clause if one[0] == name), first, frozenset(names))
 
 
 class _Growth:
@@ -124,7 +127,7 @@ class _Growth:
                 if there is None:
                     if not self._choose(way):
                         return None
-                elif (way.name, there) not in way.clause:
+                elif there not in way.versions:
                     if way.name in self._wanted:
                         return None
                     return {way.name: self._narrowed.get(way.name, way.clause) & way.clause}

@@ -49,6 +49,7 @@ class Layout:
     system: frozenset[str] = frozenset()
     """Names of system packages."""
     builds: dict[str, Body] = field(default_factory=dict, init=False)
+    _ids: dict[int, Id] = field(default_factory=dict, init=False)
     _installs: dict[int, ast.Run] = field(default_factory=dict, init=False)
 
     def chains(self, orders: Orders) -> list[Job]:
@@ -118,7 +119,7 @@ class Layout:
         """The name of the build that has an item's source; None where it needs none."""
         name = f"{self.batch.items.names[item]}/source"
         if name not in self.builds:
-            package = self.packages[solutions.parsed(self.batch.items.names[item])]
+            package = self.packages[self._id(item)]
             ops = recipe.source(package)
             if package.folder:
                 ops += recipe.pinned(package, self.recipe.root)
@@ -130,12 +131,17 @@ class Layout:
 
     def _install(self, item: int) -> ast.Run:
         if item not in self._installs:
-            id = solutions.parsed(self.batch.items.names[item])
+            id = self._id(item)
             self._installs[item] = recipe.install(self.packages[id], self._needs(item), self.files(id))
         return self._installs[item]
 
     def _needs(self, item: int) -> list[Id]:
-        return sorted(solutions.parsed(self.batch.items.names[need]) for need in self.batch.items.needs[item])
+        return sorted(map(self._id, self.batch.items.needs[item]))
+
+    def _id(self, item: int) -> Id:
+        if item not in self._ids:
+            self._ids[item] = solutions.parsed(self.batch.items.names[item])
+        return self._ids[item]
 
     def _root(self, number: int) -> int:
         root = solutions.text(self.batch.solved[number].root)

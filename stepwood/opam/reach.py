@@ -27,7 +27,7 @@ class Near(NamedTuple):
 
 
 class Packed(Mapping[str, Candidate]):
-    """Candidates as they are remembered. One is unpacked when it is looked at: of most names that is only the newest."""
+    """Candidates as they are remembered. One is unpacked when it is looked at: of most names only the newest."""
 
     def __init__(self, packed: Mapping[str, bytes]) -> None:
         self._packed = packed

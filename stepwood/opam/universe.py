@@ -18,7 +18,8 @@ Clause = frozenset[Id]
 """Package versions of which one must be there, or of which none may be."""
 Candidates = Mapping[str, Candidate]
 """Versions of a name, the oldest first."""
-Edges = list[tuple[str, Clause]]
+Edges = list[tuple[str, frozenset[str]]]
+"""What a version is built after where it is there: names, and which versions of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Universe:
         return _present(self._allowing(self[id].tested_after), chosen)
 
     def _allowing(self, atoms: Iterable[Atom]) -> Edges:
-        return [(atom.name, self.allowed(atom)) for atom in atoms]
+        return [(atom.name, frozenset(version for _, version in self.allowed(atom))) for atom in atoms]
 
     def _clauses(self, needs: Iterable[Need]) -> list[tuple[Need, Clause]]:
         return [
@@ -116,4 +117,4 @@ def candidates(
 
 
 def _present(edges: Edges, chosen: Mapping[str, str]) -> set[str]:
-    return {name for name, clause in edges if name in chosen and (name, chosen[name]) in clause}
+    return {name for name, versions in edges if chosen.get(name) in versions}

@@ -23,6 +23,10 @@ def test_packages_come_as_listed_each_after_what_it_depends_on() -> None:
     assert [[jobs.names[item] for item in job] for job in jobs.jobs] == [["d", "b", "c", "a"]]
 
 
+def test_what_is_said_twice_counts_once() -> None:
+    assert read(document((["a", "b"], [[1, 1], []]))).needs == [(), (0,)]
+
+
 def test_nothing_is_fine() -> None:
     assert read({"jobs": []}).total == 0
     assert read(document(([], []))).jobs == [()]
