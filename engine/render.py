@@ -59,23 +59,37 @@ class Plan:
         return sum(isinstance(step.action, Run) and "host" in step.action.network for step in self.to_run())
 
 
-def as_json(plan: Plan) -> str:
-    """The document that docs/reference/cli.md describes, on one line. Of many jobs nearly all of it is lists of ids,
-    which are joined: no character of theirs has to be looked at."""
+def as_json(plan: Plan) -> Iterator[str]:
+    """The lines of the document that docs/reference/cli.md describes: a job a line, and a step a line. Of many jobs
+    nearly all of it is lists of ids, which are joined: no character of theirs has to be looked at."""
     dag, states = plan.dag, plan.states
-    jobs = (f'{{"name": {dumps(job.name)}, "final": "{job.final}", "steps": {_ids(job.steps)}}}' for job in dag.plans)
-    steps = (
+    yield '{"version": 1, "jobs": ['
+    yield from _separated(
+        f'{{"name": {dumps(job.name)}, "final": "{job.final}", "steps": {_ids(job.steps)}}}' for job in dag.plans
+    )
+    yield '], "steps": ['
+    yield from _separated(
         f'{{"id": "{step.id}", "kind": "{step.kind}", "inputs": {_ids(step.inputs)}, "op": {dumps(step.op)}, '
         f'"jobs": {len(dag.jobs(step.id))}, "cached": {"true" if states[step.id] == "cached" else "false"}, '
         f'"state": "{states[step.id]}", "seconds": {"null" if took is None else dumps(took)}}}'
         for step, took in ((step, plan.prospect.seconds(step.id)) for step in dag)
     )
-    totals = dumps(as_totals(plan)).removeprefix("{")
-    return f'{{"version": 1, "jobs": [{", ".join(jobs)}], "steps": [{", ".join(steps)}], {totals}'
+    yield f"], {dumps(as_totals(plan)).removeprefix('{')}"
 
 
 def _ids(ids: Sequence[StepId]) -> str:
     return '["' + '", "'.join(ids) + '"]' if ids else "[]"
+
+
+def _separated(rows: Iterable[str]) -> Iterator[str]:
+    """With a comma behind each but the last."""
+    before: str | None = None
+    for row in rows:
+        if before is not None:
+            yield f"{before},"
+        before = row
+    if before is not None:
+        yield before
 
 
 def as_totals(plan: Plan) -> dict[str, object]:

@@ -53,17 +53,12 @@ def put(lines: Iterable[str], output: Path | None) -> None:
     if output is not None:
         try:
             with output.open("w", errors="surrogateescape") as file:
-                _write(lines, file)
+                file.writelines(f"{line}\n" for line in lines)
         except OSError as error:
             raise InputError(f"cannot write {output}: {error.strerror}") from error
-    else:
-        _write(lines, sys.stdout)
-
-
-def _write(lines: Iterable[str], file: TextIO) -> None:
+        return
     for line in lines:
-        file.write(line)  # one may be all of a large document: it is not copied to have its end
-        file.write("\n")
+        sys.stdout.write(f"{line}\n")
 
 
 def fitting(output: Path | None) -> Callable[[str, bool], str]:

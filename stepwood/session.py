@@ -46,7 +46,7 @@ class Foreseen:
     @property
     def document(self) -> dict[str, Any]:
         """What `plan --format=json` prints: `jobs`, `steps` and so on. `pandas.DataFrame(plan.document["steps"])`."""
-        found: dict[str, Any] = json.loads(render.as_json(self.shown))
+        found: dict[str, Any] = json.loads("\n".join(render.as_json(self.shown)))
         return found
 
     def __repr__(self) -> str:

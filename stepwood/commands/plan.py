@@ -108,7 +108,7 @@ def page_of(shown: render.Plan, reasons: Sequence[Cause], machines: Mapping[int,
 def _lines(shown: render.Plan, form: str, limit: int | None, fit: render.Fit) -> Iterable[str]:
     match form:
         case "json":
-            return [render.as_json(shown)]
+            return render.as_json(shown)
         case "dot":
             return render.as_dot(shown)
         case "mermaid":

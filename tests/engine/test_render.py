@@ -211,7 +211,7 @@ def test_the_middle_of_a_long_chain_is_left_out() -> None:
 class TestJson:
     def test_the_document(self) -> None:
         plan = planned({"one": ONE, "two": TWO}, cached="alpine", estimates=EXPECTED, machines={1: None}, drift=0.5)
-        found: dict[str, Any] = json.loads(as_json(plan))
+        found: dict[str, Any] = json.loads("\n".join(as_json(plan)))
         assert list(found) == ["version", "jobs", "steps", "totals", "fetch", "prediction"]
         assert [(job["name"], job["final"]) for job in found["jobs"]] == [("one", id("doc")), ("two", id("sign"))]
         seconds = {step["id"]: step["seconds"] for step in found["steps"]}
@@ -247,7 +247,9 @@ class TestJson:
     def test_sums_are_there_where_all_that_runs_is_known(
         self, cached: str, estimates: Estimates, sums: tuple[float | None, float | None], predicted: bool
     ) -> None:
-        found: dict[str, Any] = json.loads(as_json(planned({"one": ONE}, cached=cached, estimates=estimates)))
+        found: dict[str, Any] = json.loads(
+            "\n".join(as_json(planned({"one": ONE}, cached=cached, estimates=estimates)))
+        )
         totals = found["totals"]
         assert (totals["seconds"], totals["critical_path"]) == tuple(one and pytest.approx(one) for one in sums)
         assert (found["prediction"] is not None) == predicted
