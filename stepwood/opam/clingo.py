@@ -60,7 +60,7 @@ class Clingo:
                     groups[group].append(id)
             for members in groups.values():
                 program.one_of(members)
-            program.minimise(AVOIDED, {id: int(self._universe[id].avoided) for id in program.ids})
+            program.minimise(AVOIDED, {id: int(id in self._universe.avoided) for id in program.ids})
             program.minimise(LAG, {id: self._possible.preference.place(id) for id in program.ids})
             program.minimise(SIZE, dict.fromkeys(program.ids, 1))
         best: list[Id] = []

@@ -37,7 +37,7 @@ class Libsolv:
         self._fill(within)
         self._pool.createwhatprovides()
         self._required = self._install(possible.compiler)
-        avoided = [id for id in self._solvables if self._universe[id].avoided]
+        avoided = [id for id in self._solvables if id in self._universe.avoided]
         # In one job: libsolv takes each as worse than the one before.
         self._avoided = [self._one_of(solv.Job.SOLVER_DISFAVOR, avoided)] if avoided else []
 

@@ -105,29 +105,36 @@ class Possible:
         return self._lost[id]
 
     def why(self, root: Id) -> Reason:
-        """Why a lost one is: the shortest way down to what is missing or excluded."""
+        """Why a lost one is: down to what is missing or excluded, the shortest way or one that is a line longer."""
         above: dict[Id, tuple[Id, Need]] = {}
         names = set(self._ground)
         known = True
-        todo = [root]
-        for id in todo:
-            names |= self._lost[id].union(atom.name for need in self.universe[id].needs for atom in need)
+        todo = deque([root])
+        while todo:
+            id = todo.popleft()
+            names |= self._lost[id] | self._asks(id)
             end = self._end(id)
             if end is not None:
                 lines = [f"{'.'.join(id)} {end}"]
-                below = id
-                while below != root:
-                    below, need = above[below]
-                    lines.append(f"{'.'.join(below)} needs {told(need)}")
+                while id != root:
+                    id, need = above[id]
+                    lines.append(f"{'.'.join(id)} needs {told(need)}")
                 return Reason(lines[: -REASONS - 1 : -1], frozenset(names) if known else None)
             for need, clause in self.universe.needs(id):
                 if all(map(self.lost, clause)):
                     fresh = [one for one in self.preference.ordered(clause) if one not in above and one != root]
                     above |= dict.fromkeys(fresh, (id, need))
                     todo += fresh
+                    if fresh and self._end(fresh[0]) is not None:
+                        todo.appendleft(fresh[0])  # there may be as short a way, but not one to look for
+                        break
+                    names |= self._asks(fresh[0]) if fresh else set()
                 elif clause.isdisjoint(self._forced.items()):
                     known = False  # it could be told of this need, were it not met
         raise AssertionError("what is lost is so for a reason")
+
+    def _asks(self, id: Id) -> set[str]:
+        return {atom.name for need in self.universe[id].needs for atom in need}
 
     def _end(self, id: Id) -> str | None:
         """What is said of a lost one that is excluded, or has a need that nothing there is would meet."""

@@ -29,5 +29,7 @@ class Preference:
         found = self._ordered.get(clause)
         if found is None:
             by_name = sorted(clause, reverse=True)
-            found = self._ordered[clause] = sorted(by_name, key=lambda id: (self._universe[id].avoided, self.place(id)))
+            found = self._ordered[clause] = sorted(
+                by_name, key=lambda id: (id in self._universe.avoided, self.place(id))
+            )
         return found

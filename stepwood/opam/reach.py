@@ -7,7 +7,7 @@ that the compiler brings cannot be there, whatever else it needs; so that is not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from stepwood.opam import possible
@@ -27,18 +27,24 @@ class Near(NamedTuple):
 
 
 class Packed(Mapping[str, Candidate]):
-    """Candidates as they are remembered. One is unpacked when it is looked at: of most names only the newest."""
+    """Candidates as they are remembered. One is unpacked when it is looked at: of most names only the newest.
+    `avoided` are those of them that are."""
 
-    def __init__(self, packed: Mapping[str, bytes]) -> None:
-        self._packed = packed
-        self._looked_at: dict[str, Candidate] = {}
+    def __init__(self, packed: Mapping[str, bytes], avoided: Sequence[str]) -> None:
+        self._packed, self.avoided = packed, avoided
+
+    @classmethod
+    def of(cls, some: Candidates) -> Packed:
+        avoided = [version for version, one in some.items() if one.avoided]
+        return cls({version: packed(one) for version, one in some.items()}, avoided)
 
     def __getitem__(self, version: str) -> Candidate:
-        if version not in self._looked_at:
-            candidate = unpacked(self._packed[version])
-            assert isinstance(candidate, Candidate)
-            self._looked_at[version] = candidate
-        return self._looked_at[version]
+        candidate = unpacked(self._packed[version])
+        assert isinstance(candidate, Candidate)
+        return candidate
+
+    def __contains__(self, version: object) -> bool:
+        return version in self._packed
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._packed)
@@ -101,21 +107,18 @@ class Reach:
     def universe(self, names: Collection[str]) -> Universe:
         """All versions of these names, which reach no other."""
         found = self._candidates(names)
-        return Universe({name: found[name] for name in sorted(names) if found[name]})
+        avoided = frozenset((name, version) for name, some in found.items() for version in some.avoided)
+        return Universe({name: found[name] for name in sorted(names) if found[name]}, avoided)
 
-    def _candidates(self, names: Collection[str]) -> dict[str, Candidates]:
+    def _candidates(self, names: Collection[str]) -> dict[str, Packed]:
         keys = {name: self._key("candidates", self.forced, [name]) for name in names}
         known = self._memory.recall(keys.values())
-        found: dict[str, Candidates] = {
-            name: Packed(some) for name, key in keys.items() if isinstance(some := known.get(key), dict)
-        }
+        found = {name: some for name, key in keys.items() if isinstance(some := known.get(key), Packed)}
         unknown = [name for name in names if name not in found]
         packages = self._catalogue.packages(unknown).values()
         there = candidates(packages, self._catalogue.variables, self.forced)
-        fresh = {name: there.get(name, {}) for name in unknown}
-        self._memory.remember(
-            (keys[name], {version: packed(one) for version, one in some.items()}) for name, some in fresh.items()
-        )
+        fresh = {name: Packed.of(there.get(name, {})) for name in unknown}
+        self._memory.remember((keys[name], some) for name, some in fresh.items())
         return found | fresh
 
     def _forced(self, compiler: Id) -> dict[str, str]:
@@ -130,10 +133,11 @@ class Reach:
         return found
 
 
-def _near(name: str, candidates: Candidates) -> Near:
-    plain = frozenset(name for one in candidates.values() for name in _names(one.needs))
-    tested = plain.union(name for one in candidates.values() for name in _names(one.tested))
-    return Near(plain, tested, hashlib.sha256(repr((name, candidates)).encode(errors="surrogateescape")).digest())
+def _near(name: str, some: Candidates) -> Near:
+    some = dict(some)  # each is unpacked once
+    plain = frozenset(name for one in some.values() for name in _names(one.needs))
+    tested = plain.union(name for one in some.values() for name in _names(one.tested))
+    return Near(plain, tested, hashlib.sha256(repr((name, some)).encode(errors="surrogateescape")).digest())
 
 
 def _names(needs: Iterable[Need]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from stepwood.opam.candidate import NOTHING, Candidate, Need
@@ -24,10 +24,13 @@ Edges = list[tuple[str, frozenset[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """By name, the candidates among which a solver chooses."""
+    """By name, the candidates among which a solver chooses; `avoided` are those that are taken only where nothing else
+    will do."""
 
     packages: Mapping[str, Candidates]
+    avoided: Set[Id]
     # What was asked before.
+    _found: dict[Id, Candidate] = field(default_factory=dict, init=False, repr=False, compare=False)
     _allowed: dict[Atom, Clause] = field(default_factory=dict, init=False, repr=False, compare=False)
     _needs: dict[Id, list[tuple[Need, Clause]]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _edges: dict[Id, Edges] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -35,10 +38,15 @@ class Universe:
     @classmethod
     def of(cls, packages: Iterable[Package], around: Variables) -> Universe:
         """Those of the packages that are available where `around` holds."""
-        return cls(candidates(packages, around))
+        found = candidates(packages, around)
+        avoided = {(name, version) for name, some in found.items() for version, one in some.items() if one.avoided}
+        return cls(found, avoided)
 
     def __getitem__(self, id: Id) -> Candidate:
-        return self.packages[id[0]][id[1]]
+        found = self._found.get(id)
+        if found is None:
+            found = self._found[id] = self.packages[id[0]][id[1]]
+        return found
 
     def __contains__(self, id: Id) -> bool:
         return id[1] in self.packages.get(id[0], {})
