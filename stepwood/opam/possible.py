@@ -95,7 +95,7 @@ class Possible:
             fresh.update(clause for id in there for _, clause in self.universe.tests(id))
         while fresh:
             clauses |= fresh
-            todo = {id for clause in fresh for id in clause if id not in found and not self.lost(id)}
+            todo = {id for id in frozenset().union(*fresh) - found if not self.lost(id)}
             found |= todo
             fresh = {clause for id in todo for _, clause in self.universe.needs(id)} - clauses
         return sorted(found)

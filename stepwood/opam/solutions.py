@@ -57,11 +57,11 @@ def answer(universe: Universe, root: Id, compiler: Id, found: Solution | Unsatis
 def _job(universe: Universe, root: Id, compiler: Id, found: Solution, tests: bool) -> Job:
     place = {name: at for at, (name, _) in enumerate(found.packages)}
     chosen = dict(found.packages)
-    deps = tuple(tuple(sorted(place[name] for name in universe.built_after(id, chosen))) for id in found.packages)
+    deps = tuple(tuple([place[name] for name in universe.built_after(id, chosen)]) for id in found.packages)
     tested = None
     if tests:
         own = deps[place[root[0]]]
-        tested = tuple(sorted({place[name] for name in universe.tested_after(root, chosen)}.difference(own)))
+        tested = tuple(at for name in universe.tested_after(root, chosen) if (at := place[name]) not in own)
     return Job(root, compiler, found.packages, deps, tested)
 
 

@@ -7,7 +7,7 @@ kept with what those said, and is the answer as long as they still do.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -92,11 +92,11 @@ class Solving:
         keys = {root: self._key(root) for root in roots}
         found = self._memory.recall(keys.values())
         kept = {root: one for root, key in keys.items() if isinstance(one := found.get(key), Kept)}
-        names = {root: one.names.split() for root, one in kept.items()}
+        names = {root: set(one.names.split()) for root, one in kept.items()}
         self._reach.look_up(set[str]().union(*names.values()))
         return {root: one.answer for root, one in kept.items() if one.meaning == self._reach.meaning(names[root])}
 
-    def _remember(self, solved: Mapping[Id, tuple[Answer, Collection[str]]]) -> None:
+    def _remember(self, solved: Mapping[Id, tuple[Answer, Set[str]]]) -> None:
         self._memory.remember(
             (self._key(root), Kept(" ".join(sorted(names)), self._reach.meaning(names), answer))
             for root, (answer, names) in solved.items()
@@ -109,7 +109,7 @@ class Solving:
 
     # --- what is not
 
-    def _solved(self, roots: Sequence[Id]) -> dict[Id, tuple[Answer, Collection[str]]]:
+    def _solved(self, roots: Sequence[Id]) -> dict[Id, tuple[Answer, Set[str]]]:
         """An answer for each, with the names that it depends on."""
         if not roots:
             return {}
@@ -123,7 +123,7 @@ class Solving:
         except KeyError as error:
             raise InputError(f"{'.'.join(asked.compiler)} has needs of its own that cannot be met here") from error
 
-        def work(roots: Sequence[Id]) -> list[tuple[Answer, Collection[str]]]:
+        def work(roots: Sequence[Id]) -> list[tuple[Answer, Set[str]]]:
             found = self._found(possible, roots)
             return [
                 (

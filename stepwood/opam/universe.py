@@ -18,8 +18,8 @@ Clause = frozenset[Id]
 """Package versions of which one must be there, or of which none may be."""
 Candidates = Mapping[str, Candidate]
 """Versions of a name, the oldest first."""
-Edges = list[tuple[str, frozenset[str]]]
-"""What a version is built after where it is there: names, and which versions of them."""
+Edges = list[tuple[str, set[str]]]
+"""What a version is built after where that is there: names, sorted, and which versions of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +78,22 @@ class Universe:
         """What may not be there with a version."""
         return [((atom,), clause) for atom in self[id].excludes if (clause := self.allowed(atom))]
 
-    def built_after(self, id: Id, chosen: Mapping[str, str]) -> set[str]:
-        """The names of those packages of a solution (versions by name) that one is built after."""
+    def built_after(self, id: Id, chosen: Mapping[str, str]) -> list[str]:
+        """The names, sorted, of those packages of a solution (versions by name) that one is built after."""
         edges = self._edges.get(id)
         if edges is None:
             edges = self._edges[id] = self._allowing(self[id].after)
         return _present(edges, chosen)
 
-    def tested_after(self, id: Id, chosen: Mapping[str, str]) -> set[str]:
-        """The names of those packages of a solution that one with its tests is built after."""
+    def tested_after(self, id: Id, chosen: Mapping[str, str]) -> list[str]:
+        """The names, sorted, of those packages of a solution that one with its tests is built after."""
         return _present(self._allowing(self[id].tested_after), chosen)
 
     def _allowing(self, atoms: Iterable[Atom]) -> Edges:
-        return [(atom.name, frozenset(version for _, version in self.allowed(atom))) for atom in atoms]
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for atom in atoms:
+            found[atom.name].update(version for _, version in self.allowed(atom))
+        return sorted(found.items())
 
     def _clauses(self, needs: Iterable[Need]) -> list[tuple[Need, Clause]]:
         return [
@@ -124,5 +127,5 @@ def candidates(
     }
 
 
-def _present(edges: Edges, chosen: Mapping[str, str]) -> set[str]:
-    return {name for name, versions in edges if chosen.get(name) in versions}
+def _present(edges: Edges, chosen: Mapping[str, str]) -> list[str]:
+    return [name for name, versions in edges if chosen.get(name) in versions]

@@ -490,7 +490,7 @@ def test_real_edges(real_universe: Universe, reference: dict[str, Any]) -> None:
     for job in reference["jobs"][::EVERY]:
         packages = ids(job["packages"])
         for id, deps in zip(packages, job["deps"], strict=True):
-            found = real_universe.built_after(id, dict(packages))
+            found = set(real_universe.built_after(id, dict(packages)))
             assert found == {packages[dep][0] for dep in deps}, id
 
 
