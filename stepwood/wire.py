@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.index import Index
-from sandboxes.namespaces import Namespaces
-from sandboxes.sandbox import Sandbox
 from stepwood.config import Settings, state_folder
 from stores import probe
 from stores.store import Store
 from system.errors import InputError
-from system.helper.client import Helper
 
 if TYPE_CHECKING:
     from engine.executor.worker import Worker
+    from sandboxes.sandbox import Sandbox
 
 INDEX = "index.db"
 
@@ -32,6 +30,8 @@ def store(settings: Settings) -> Store:
 def sandbox(settings: Settings) -> Sandbox:
     match settings.sandbox:
         case "namespaces":
+            from sandboxes.namespaces import Namespaces
+
             return Namespaces()
         case "oci" | "oci:runc" | "oci:crun":
             from sandboxes.oci import Oci
@@ -82,6 +82,7 @@ def workshop(settings: Settings, secrets: Mapping[str, bytes], *, keep_failed: b
     # Only who builds pays for these.
     from engine.executor.worker import Worker
     from stepwood.bases import base as bases
+    from system.helper.client import Helper
 
     box = sandbox(settings)
     box.check()
