@@ -30,7 +30,14 @@ MANY = ("fmt/fmt.0.11.0", "yojson/yojson.3.0.0", "alcotest/alcotest.1.9.1")
 
 def run(folder: Path, *arguments: str) -> None:
     """Run a command of Stepwood; print its seconds and the most memory that one so far has had."""
-    env = {**os.environ, "PYTHONPATH": str(HERE.parent), "XDG_CACHE_HOME": str(folder / "cache")}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(HERE.parent),
+        # Compiled once, as what is installed is.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
     argv = [
         sys.executable,
         "-m",
