@@ -64,19 +64,19 @@ class Reach:
         self._reached: dict[str, set[str]] = {}
         """By a name, all that it reaches."""
 
-    def of(self, names: Iterable[str], tested: str = "") -> set[str]:
-        """These, and all that they may need; of `tested` its tests count."""
+    def of(self, names: Iterable[str], tested: Collection[str] = ()) -> set[str]:
+        """These, and all that they may need; of those `tested` their tests count."""
         found: set[str] = set()
         starts = set(names)
         todo = set(starts)
         while todo:
             found |= todo
-            known = [name for name in todo if name in self._reached and name != tested]
+            known = [name for name in todo if name in self._reached and name not in tested]
             found.update(*(self._reached[name] for name in known))
             todo.difference_update(known)
             self.look_up(todo)
             near = [(name, self._near[name]) for name in todo]
-            todo = set[str]().union(*(one.tested if name == tested else one.needs for name, one in near)) - found
+            todo = set[str]().union(*(one.tested if name in tested else one.needs for name, one in near)) - found
         if len(starts) == 1 and not tested:
             self._reached |= dict.fromkeys(starts, found)
         return found

@@ -26,8 +26,8 @@ from stepwood.opam.versions import hint
 from system.errors import InputError
 from system.fork import spread
 
-SHARE = 100
-"""Roots that a process of its own solves at least: to fork takes as long as some tens."""
+SHARE = 1000
+"""Roots that a process of its own solves at least: what it finds out by the way, others find out too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,7 @@ class Solving:
             return {}
         asked = self._question
         self._watch(f"solving {counted(len(roots), 'package')} with {'.'.join(asked.compiler)}")
-        self._reach.look_up({name for name, _ in roots})
-        reach = {root: self._reached(root[0]) for root in roots}
-        universe = self._reach.universe(set[str]().union(*reach.values()))
+        universe = self._reach.universe(self._reached([name for name, _ in roots]))
         try:
             possible = Possible(universe, asked.compiler, asked.oldest)
         except KeyError as error:
@@ -128,15 +126,16 @@ class Solving:
             return [
                 (
                     solutions.answer(universe, root, asked.compiler, found[root].answer, asked.tests),
-                    found[root].names or reach[root],
+                    found[root].names or self._reached([root[0]]),
                 )
                 for root in roots
             ]
 
         return dict(zip(roots, spread(work, roots, SHARE), strict=True))
 
-    def _reached(self, name: str) -> set[str]:
-        return self._always | self._reach.of({name}, tested=name if self._question.tests else "")
+    def _reached(self, names: Sequence[str]) -> set[str]:
+        """All that these can reach as roots."""
+        return self._always | self._reach.of(names, names if self._question.tests else ())
 
     def _found(self, possible: Possible, roots: Sequence[Id]) -> dict[Id, Found]:
         """Without a search where that will do."""
