@@ -7,7 +7,7 @@ that the compiler brings cannot be there, whatever else it needs; so that is not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from stepwood.opam import possible
@@ -94,10 +94,10 @@ class Reach:
         self._near |= {name: _near(name, some) for name, some in self._candidates(unknown).items()}
         self._memory.remember((keys[name], self._near[name]) for name in unknown)
 
-    def meaning(self, names: Set[str]) -> bytes:
+    def meaning(self, names: Collection[str]) -> bytes:
         """Another where the candidates of these names are other. The platform is no part of it: all that it decides is
         decided in a candidate."""
-        self.look_up(names - self._near.keys())
+        self.look_up(names)
         return hashlib.sha256(b"".join([self._near[name].meaning for name in sorted(names)])).digest()
 
     def _key(self, kind: str, asked: object, names: Iterable[str]) -> str:

@@ -92,7 +92,7 @@ class Solving:
         keys = {root: self._key(root) for root in roots}
         found = self._memory.recall(keys.values())
         kept = {root: one for root, key in keys.items() if isinstance(one := found.get(key), Kept)}
-        names = {root: set(one.names.split()) for root, one in kept.items()}
+        names = {root: one.names.split() for root, one in kept.items()}
         self._reach.look_up(set[str]().union(*names.values()))
         return {root: one.answer for root, one in kept.items() if one.meaning == self._reach.meaning(names[root])}
 
