@@ -26,8 +26,9 @@ from stepwood.opam.versions import hint
 from system.errors import InputError
 from system.fork import spread
 
-SHARE = 1000
-"""Roots that a process of its own solves at least: what it finds out by the way, others find out too."""
+SHARE = 200
+"""Roots that a process of its own solves at least: what one finds out about versions by the way, the others have to
+find out too."""
 
 
 @dataclass(frozen=True, slots=True)
