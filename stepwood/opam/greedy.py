@@ -35,7 +35,7 @@ class _Way:
     name      of which a version meets it; "": there is more than one such name, or none
     versions  those that do
     first     the preferred one that can be there with the compiler
-    names     of which that follows
+    names     others of which that follows
     """
 
     clause: Clause
@@ -52,6 +52,8 @@ class Greedy:
         self.possible, self.universe = possible, possible.universe
         self._needs: dict[Id, Sequence[_Way]] = {}
         self._ways: dict[Need, _Way] = {}
+        self.touchy: set[Id] = set()
+        """Those looked at that not all can be there with."""
 
     def solve(self, root: Id, tests: bool = False, besides: Sequence[Id] = ()) -> Found | None:
         """None where only a search can tell."""
@@ -79,6 +81,8 @@ class Greedy:
         found = self._needs.get(id)
         if found is None:
             found = self._needs[id] = self.ways(self.universe.needs(id))
+            if self.universe[id].excludes or self.universe[id].classes:
+                self.touchy.add(id)
         return found
 
     def ways(self, needs: Sequence[tuple[Need, Clause]]) -> Sequence[_Way]:
@@ -100,7 +104,8 @@ class Greedy:
             elif first[0] != id[0]:
                 return _Way(clause, "", frozenset(), None, frozenset(names))
         name = first[0] if first else ""
-        return _Way(clause, name, frozenset(one[1] for one in clause if one[0] == name), first, frozenset(names))
+        versions = frozenset(one[1] for one in clause if one[0] == name)
+        return _Way(clause, name, versions, first, frozenset(names - {name}))
 
 
 class _Growth:
@@ -134,7 +139,8 @@ class _Growth:
         return {}
 
     def _choose(self, way: _Way) -> bool:
-        self._names |= way.names
+        if way.names:
+            self._names |= way.names
         first = way.first
         if first is None:
             self._open.append(way.clause)
@@ -161,7 +167,7 @@ class _Growth:
     def _excluded(self) -> bool:
         """Whether one may not be there with another."""
         classes: set[str] = set()
-        for id in self._chosen.items():
+        for id in self._greedy.touchy.intersection(self._chosen.items()):
             asked = self._greedy.universe[id]
             for atom in asked.excludes:
                 if atom.name in self._chosen and atom.allows(self._chosen[atom.name]):

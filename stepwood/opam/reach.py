@@ -71,12 +71,11 @@ class Reach:
         todo = set(starts)
         while todo:
             found |= todo
-            known = [name for name in todo if name in self._reached and name not in tested]
-            found.update(*(self._reached[name] for name in known))
-            todo.difference_update(known)
+            known = [self._reached[name] for name in todo if name in self._reached and name not in tested]
+            found.update(*known)
             self.look_up(todo)
-            near = [(name, self._near[name]) for name in todo]
-            todo = set[str]().union(*(one.tested if name in tested else one.needs for name, one in near)) - found
+            near = [self._near[name].tested if name in tested else self._near[name].needs for name in todo]
+            todo = set[str]().union(*near) - found
         if len(starts) == 1 and not tested:
             self._reached |= dict.fromkeys(starts, found)
         return found
