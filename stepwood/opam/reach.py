@@ -7,7 +7,7 @@ that the compiler brings cannot be there, whatever else it needs; so that is not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from stepwood.opam import possible
@@ -64,7 +64,7 @@ class Reach:
         self._reached: dict[str, set[str]] = {}
         """By a name, all that it reaches."""
 
-    def of(self, names: Iterable[str], tested: Collection[str] = ()) -> set[str]:
+    def of(self, names: Iterable[str], tested: Set[str] = frozenset()) -> set[str]:
         """These, and all that they may need; of those `tested` their tests count."""
         found: set[str] = set()
         starts = set(names)
@@ -126,8 +126,7 @@ class Reach:
         found = self._memory.recall([key]).get(key)
         if not isinstance(found, dict):
             universe = Universe.of(self._catalogue.packages(names).values(), self._catalogue.variables)
-            there = compiler[1] in universe.packages.get(compiler[0], {})
-            found = dict(possible.forced(universe, compiler)) if there else {}
+            found = dict(possible.forced(universe, compiler)) if compiler in universe else {}
             self._memory.remember([(key, found)])
         return found
 

@@ -116,7 +116,7 @@ class Solving:
             return {}
         asked = self._question
         self._watch(f"solving {counted(len(roots), 'package')} with {'.'.join(asked.compiler)}")
-        universe = self._reach.universe(self._reached([name for name, _ in roots]))
+        universe = self._reach.universe(self._reached({name for name, _ in roots}))
         try:
             possible = Possible(universe, asked.compiler, asked.oldest)
         except KeyError as error:
@@ -127,16 +127,16 @@ class Solving:
             return [
                 (
                     solutions.answer(universe, root, asked.compiler, found[root].answer, asked.tests),
-                    found[root].names or self._reached([root[0]]),
+                    found[root].names or self._reached({root[0]}),
                 )
                 for root in roots
             ]
 
         return dict(zip(roots, spread(work, roots, SHARE), strict=True))
 
-    def _reached(self, names: Sequence[str]) -> set[str]:
+    def _reached(self, names: Set[str]) -> set[str]:
         """All that these can reach as roots."""
-        return self._always | self._reach.of(names, names if self._question.tests else ())
+        return self._always | self._reach.of(names, names if self._question.tests else frozenset())
 
     def _found(self, possible: Possible, roots: Sequence[Id]) -> dict[Id, Found]:
         """Without a search where that will do."""

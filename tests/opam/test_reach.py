@@ -62,7 +62,7 @@ def test_what_is_not_reached_changes_no_answer(kind: str, world: World, tests: b
         return
     assert all(reach.forced.items() <= chosen.items() for chosen in world.possible)
     for root in world.universe.ids():
-        names = reach.of({COMPILER[0]}) | reach.of({root[0]}, tested=[root[0]] if tests else ())
+        names = reach.of({COMPILER[0]}) | reach.of({root[0]}, tested={root[0]} if tests else set())
         reached = start(reach.universe(names)).solve(root, tests)
         assert reached == whole.solve(root, tests), "and for the same reasons"
         expected = plain.solve(root, tests)
@@ -88,8 +88,8 @@ def test_what_the_compiler_rules_out_is_not_followed(tmp_path: Path) -> None:
     new = {"lib", "new", "other", "either"} | compiler
     found = reach(tmp_path, FILES)
     assert found.of({"app"}) == {"app"} | new
-    assert found.of({"lib"}, tested=["lib"]) == {"tests", "deep"} | new
-    assert found.of({"app"}, tested=["app"]) == {"app"} | new, "tests count of what is asked for only"
+    assert found.of({"lib"}, tested={"lib"}) == {"tests", "deep"} | new
+    assert found.of({"app"}, tested={"app"}) == {"app"} | new, "tests count of what is asked for only"
     assert found.of({"nothing"}) == {"nothing"}
     assert {"old", "older"} <= reach(tmp_path, FILES, "4").of({"app"})
 

@@ -185,11 +185,23 @@ LIB = {"a.1": "", "a.2": 'depends: "b"', "b.1": "", "unused.1": ""}
         pytest.param(
             {"root.1": 'depends: "a" | "c"', **LIB, "c.1": 'conflicts: "ocaml"'}, "a b c ocaml root", id="one of two"
         ),
+        pytest.param(
+            {"root.1": 'depends: "a" | "c"', "a.1": 'conflicts: "ocaml"', "c.1": ""}, "a c ocaml root", id="the other"
+        ),
+        pytest.param({"root.1": 'depends: "b" | "gone"', **LIB}, "b gone ocaml root", id="what could come"),
         pytest.param({"root.1": 'depends: ["a" "b" | "unused"]', **LIB}, None, id="not known: a choice that is met"),
         pytest.param(
             {"root.1": 'depends: ["a" "c"]', "c.1": 'depends: "a" {< "2"}', **LIB}, None, id="not known: narrowed"
         ),
         pytest.param({"root.1": 'depends: "b" {> "1"}', **LIB}, "b ocaml root", id="a reason"),
+        pytest.param(
+            {"root.1": 'depends: ["b" "ocaml" {< "2"}]', **LIB}, "b ocaml root", id="a reason, were there no other"
+        ),
+        pytest.param(
+            {"root.1": 'depends: ["b" "c"]', **LIB, "c.1": 'conflicts: "ocaml"'},
+            None,
+            id="not known: one is met",
+        ),
     ],
 )
 def test_of_an_answer_is_known_what_it_follows_from(packages: dict[str, str], names: str | None) -> None:
