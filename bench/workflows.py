@@ -82,7 +82,7 @@ def planned(jobs: Jobs) -> tuple[Planner, Dag]:
 
 def document(dag: Dag) -> str:
     prospect = Prospect(dag, set())
-    return json.dumps(as_json(Plan(prospect, prospect.states(), None)))
+    return "\n".join(as_json(Plan(prospect, prospect.states(), None)))
 
 
 def timed(run: Callable[[], T]) -> tuple[float, T]:

@@ -115,8 +115,8 @@ class Solving:
         if not roots:
             return {}
         asked = self._question
-        self._watch(f"solving {counted(len(roots), 'package')} with {'.'.join(asked.compiler)}")
         universe = self._reach.universe(self._reached({name for name, _ in roots}))
+        self._watch(f"solving {counted(len(roots), 'package')} with {'.'.join(asked.compiler)}")
         try:
             possible = Possible(universe, asked.compiler, asked.oldest)
         except KeyError as error:
