@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import solv
 
 from stepwood.opam.candidate import told
-from stepwood.opam.possible import Possible
+from stepwood.opam.possible import REASONS, Possible
 from stepwood.opam.solver import Solution, Unsatisfiable
 from stepwood.opam.universe import Clause, Id
 
@@ -99,7 +99,8 @@ class Libsolv:
 
     def _missing(self, clause: Clause) -> list[str]:
         """Why none of these, which are all lost, can be had."""
-        return [line for id in self._possible.preference.ordered(clause)[:1] for line in self._possible.why(id).lines]
+        first = self._possible.preference.ordered(clause)[:1]
+        return [line for id in first for line in self._possible.why(id).lines[: REASONS - 1]]
 
     def _explained(self, problem: object) -> str:
         rules = [rule.info() for rule in problem.findallproblemrules()]  # type: ignore[attr-defined]
