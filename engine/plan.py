@@ -127,15 +127,9 @@ class Planner:
         waiting = [name]
         while waiting:
             body = builds[waiting[-1]]
-            scope: dict[str, _Built] = {}
-            missing: list[str] = []
-            for other in named(body.spec):
-                if other in builds:
-                    built = self._builds.get(builds[other])
-                    if built is None:
-                        missing.append(other)
-                    else:
-                        scope[other] = built
+            needed = [other for other in named(body.spec) if other in builds]
+            scope = {other: built for other in needed if (built := self._builds.get(builds[other])) is not None}
+            missing = [other for other in needed if other not in scope]
             if missing:
                 waiting += missing
                 continue
