@@ -254,6 +254,22 @@ class TestJson:
         assert (totals["seconds"], totals["critical_path"]) == tuple(one and pytest.approx(one) for one in sums)
         assert (found["prediction"] is not None) == predicted
 
+    def test_a_job_and_a_step_have_a_line_each_whatever_they_are_called(self) -> None:
+        name, op = 'a "job"\\\n{é\udcff}', '(run (shell "x\\\\ \u2028\x00"))'
+        plan = planned({name: [base("alpine"), run("make", "alpine", op)], "none": [base("alpine")]})
+        lines = [*as_json(plan)]
+        found: dict[str, Any] = json.loads("\n".join(lines))
+        assert [job["name"] for job in found["jobs"]] == [name, "none"]
+        assert [step["op"] for step in found["steps"]] == ["(from alpine)", op]
+        rows = [
+            json.loads(line.removesuffix(",")) for line in lines if line.startswith('{"') and '"version"' not in line
+        ]
+        assert rows == [*found["jobs"], *found["steps"]]
+
+    def test_without_a_job_there_is_a_document_too(self) -> None:
+        found: dict[str, Any] = json.loads("\n".join(as_json(planned({}))))
+        assert (found["jobs"], found["steps"], found["totals"]["jobs"]) == ([], [], 0)
+
 
 Node = tuple[str, str, str]
 """What names it, its label, its style."""

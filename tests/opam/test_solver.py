@@ -490,7 +490,7 @@ def test_greed_finds_what_a_search_finds(
     """For nine roots of ten; and the same reasons."""
     greedy = Greedy(real_possible)
     roots = [(job["root"], job["version"]) for job in reference["jobs"]] + ids(reference["unsatisfiable"])
-    found = {root: greedy.solve(root) for root in roots[::EVERY]}
+    found = {root: greedy.solve(root) for root in roots}
     there = {root: one.answer for root, one in found.items() if one is not None}
     assert len(there) > 0.9 * len(found)
     assert there == {root: real_solver.solve(root) for root in there}
