@@ -569,6 +569,7 @@ class Opam:
 @real
 @pytest.mark.tool("opam")
 @pytest.mark.tool("xz")
+@pytest.mark.timeout(1800)  # opam thinks for five seconds or more about a question
 def test_opam_agrees(tmp_path: Path, reference: dict[str, Any], real_possible: Possible, real_solver: Libsolv) -> None:
     """On which package has a solution, always; on the solution, nearly always."""
     opam, compiler = Opam(tmp_path), ("ocaml-base-compiler", reference["compiler"])
