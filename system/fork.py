@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import accumulate, groupby
 from typing import Generic, NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -17,20 +18,26 @@ MOST = 8
 """Forks at once: each copies what it touches."""
 
 
-def spread(work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], least: int) -> list[R]:
-    """What `work` gives for the items, one each and in their order; it sees every nth of them, in this process and in
-    its forks, each at least `least`. Results are pickled. What a fork cannot do is done here, so errors are those of
-    `work`. A process with threads does not fork: the fork would have but one of them, and the locks of all."""
-    count = min(len(os.sched_getaffinity(0)), len(items) // least, MOST)
+def spread(
+    work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], least: int, weight: Callable[[T], int] = lambda _: 1
+) -> list[R]:
+    """What `work` gives for the items, one each and in their order. This process and its forks see a run of them each,
+    runs of about the same weight, which is `least` or more; an item weighs 1 or more. Results are pickled. What a fork
+    cannot do is done here, so errors are those of `work`. A process with threads does not fork: the fork would have but
+    one of them, and the locks of all."""
+    weights = [*map(weight, items)]
+    total = sum(weights)
+    count = min(len(os.sched_getaffinity(0)), total // least, MOST)
     if count < 2 or threading.active_count() > 1:
         return list(work(items))
-    forks = [_Fork(work, items[number::count]) for number in range(1, count)]
+    before = iter(accumulate(weights, initial=0))
+    first, *others = (list(share) for _, share in groupby(items, lambda _: next(before) * count // total))
+    forks = [_Fork(work, share) for share in others]
     try:
-        shares = [work(items[::count]), *(fork.results() for fork in forks)]
+        return [*work(first), *(result for fork in forks for result in fork.results())]
     finally:
         for fork in forks:
             fork.stop()
-    return [shares[place % count][place // count] for place in range(len(items))]
 
 
 class _Fork(Generic[T, R]):

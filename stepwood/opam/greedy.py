@@ -22,10 +22,11 @@ ROUNDS = 50
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a `Solver` would answer. `names`: the answer is the same wherever the versions of these names are; None:
-    which those are is not known."""
+    which those are is not known. `searched`: it took a search."""
 
     answer: Solution | Unsatisfiable
     names: frozenset[str] | None
+    searched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from stepwood.opam import solutions
 from stepwood.opam.backends import backend
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.greedy import Found, Greedy
-from stepwood.opam.memory import Memory
+from stepwood.opam.memory import Memory, packed, unpacked
 from stepwood.opam.possible import Possible
 from stepwood.opam.reach import Reach
 from stepwood.opam.reading import Watch
 from stepwood.opam.solutions import Answer, Refused
-from stepwood.opam.universe import Id
+from stepwood.opam.universe import Id, Universe
 from stepwood.opam.versions import hint
 from system.errors import InputError
 from system.fork import spread
@@ -29,6 +29,9 @@ from system.fork import spread
 SHARE = 200
 """Roots that a process of its own solves at least: what one finds out about versions by the way, the others have to
 find out too."""
+SEARCH = 7
+"""So many others take as long as one that needs a search. All that do are in as few processes as that fills: each has
+to tell the solver of what there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,23 @@ class Question:
 
 
 class Kept(NamedTuple):
-    """The last answer to a question about a root, the names that it follows from, and what they meant."""
+    """The last answer to a question about a root.
+
+    names     what it follows from
+    meaning   of those
+    searched  whether it took a search
+    answer    packed: of many it is looked at only once what they follow from is known to be as it was
+    """
 
     names: str
     meaning: bytes
-    answer: Answer
+    searched: bool
+    answer: bytes
+
+    def unpacked(self) -> Answer:
+        answer = unpacked(self.answer)
+        assert isinstance(answer, Answer)
+        return answer
 
 
 class Solving:
@@ -76,32 +91,31 @@ class Solving:
         """One a root, in their order. Raises InputError where the compiler cannot be had."""
         facts = self._catalogue.facts({name for name, _ in roots})
         there = [root for root in roots if root[1] in facts[root[0]].versions]
-        found = self._known(there)
-        solved = self._solved([root for root in there if root not in found])
-        self._remember(solved)
-        self.fresh += len(solved)
-        found |= {root: answer for root, (answer, _) in solved.items()}
-        for root in roots:
-            if root not in found:
-                found[root] = Refused(root, self._question.compiler, f"{'.'.join(root)} is not available there")
-        return [found[root] for root in roots]
+        last = self._last(there)
+        found = {root: kept for root, kept in last.items() if self._holds(kept)}
+        fresh = self._solved([root for root in there if root not in found], last)
+        self._memory.remember((self._key(root), kept) for root, kept in fresh.items())
+        self.fresh += len(fresh)
+        found |= fresh
+        return [
+            found[root].unpacked()
+            if root in found
+            else Refused(root, self._question.compiler, f"{'.'.join(root)} is not available there")
+            for root in roots
+        ]
 
     # --- what is known already
 
-    def _known(self, roots: Sequence[Id]) -> dict[Id, Answer]:
-        """The answers for which all is as it was when they were found."""
+    def _last(self, roots: Sequence[Id]) -> dict[Id, Kept]:
         keys = {root: self._key(root) for root in roots}
         found = self._memory.recall(keys.values())
-        kept = {root: one for root, key in keys.items() if isinstance(one := found.get(key), Kept)}
-        names = {root: one.names.split() for root, one in kept.items()}
-        self._reach.look_up(set[str]().union(*names.values()))
-        return {root: one.answer for root, one in kept.items() if one.meaning == self._reach.meaning(names[root])}
+        last = {root: one for root, key in keys.items() if isinstance(one := found.get(key), Kept)}
+        self._reach.look_up(set[str]().union(*(kept.names.split() for kept in last.values())))
+        return last
 
-    def _remember(self, solved: Mapping[Id, tuple[Answer, Set[str]]]) -> None:
-        self._memory.remember(
-            (self._key(root), Kept(" ".join(sorted(names)), self._reach.meaning(names), answer))
-            for root, (answer, names) in solved.items()
-        )
+    def _holds(self, kept: Kept) -> bool:
+        """Whether all that an answer follows from is as it was."""
+        return kept.meaning == self._reach.meaning(kept.names.split())
 
     def _key(self, root: Id) -> str:
         asked = self._question
@@ -110,8 +124,8 @@ class Solving:
 
     # --- what is not
 
-    def _solved(self, roots: Sequence[Id]) -> dict[Id, tuple[Answer, Set[str]]]:
-        """An answer for each, with the names that it depends on."""
+    def _solved(self, roots: Sequence[Id], last: Mapping[Id, Kept]) -> dict[Id, Kept]:
+        """`last` are answers as they once were."""
         if not roots:
             return {}
         asked = self._question
@@ -122,17 +136,20 @@ class Solving:
         except KeyError as error:
             raise InputError(f"{'.'.join(asked.compiler)} has needs of its own that cannot be met here") from error
 
-        def work(roots: Sequence[Id]) -> list[tuple[Answer, Set[str]]]:
+        def work(roots: Sequence[Id]) -> list[Kept]:
             found = self._found(possible, roots)
-            return [
-                (
-                    solutions.answer(universe, root, asked.compiler, found[root].answer, asked.tests),
-                    found[root].names or self._reached({root[0]}),
-                )
-                for root in roots
-            ]
+            return [self._kept(universe, root, found[root]) for root in roots]
 
-        return dict(zip(roots, spread(work, roots, SHARE), strict=True))
+        searched = {root for root, kept in last.items() if kept.searched}
+        ordered = sorted(roots, key=searched.__contains__)
+        shares = spread(work, ordered, SHARE, lambda root: SEARCH if root in searched else 1)
+        return dict(zip(ordered, shares, strict=True))
+
+    def _kept(self, universe: Universe, root: Id, found: Found) -> Kept:
+        asked = self._question
+        answer = solutions.answer(universe, root, asked.compiler, found.answer, asked.tests)
+        names = found.names or self._reached({root[0]})
+        return Kept(" ".join(sorted(names)), self._reach.meaning(names), found.searched, packed(answer))
 
     def _reached(self, names: Set[str]) -> set[str]:
         """All that these can reach as roots."""
@@ -149,5 +166,5 @@ class Solving:
         left = [root for root in roots if root not in found]
         if left:
             solver = self._backend.start(possible, possible.reached([*left, *asked.besides], asked.tests))
-            found |= {root: Found(solver.solve(root, asked.tests, asked.besides), None) for root in left}
+            found |= {root: Found(solver.solve(root, asked.tests, asked.besides), None, True) for root in left}
         return found

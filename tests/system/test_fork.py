@@ -37,6 +37,28 @@ def test_results_are_in_the_order_of_the_items(count: int) -> None:
     assert spread(lambda items: [item * 2 for item in items], NUMBERS[:count], 1) == [2 * n for n in range(count)]
 
 
+@pytest.mark.parametrize(
+    ("weights", "sizes"),
+    [
+        ([1] * 8, [2, 2, 2, 2]),
+        ([1] * 10, [3, 2, 3, 2]),
+        ([1, 1, 1, 1, 1, 1, 3, 3], [3, 3, 1, 1]),
+        ([9, 1, 1, 1], [1, 3]),
+        ([1, 1, 1, 97], [4]),
+    ],
+)
+def test_each_process_has_its_part_of_the_weight(weights: list[int], sizes: list[int]) -> None:
+    """What follows each other stays together; nobody is given nothing."""
+
+    def sees(numbers: Sequence[int]) -> list[tuple[int, Sequence[int]]]:
+        return [(os.getpid(), numbers)] * len(numbers)
+
+    found = spread(sees, range(len(weights)), 1, weights.__getitem__)
+    shares = [[*numbers] for numbers in dict(found).values()]
+    assert [len(numbers) for numbers in shares] == sizes
+    assert [number for numbers in shares for number in numbers] == [*range(len(weights))]
+
+
 def test_there_are_not_too_many_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(256))
     assert len(set(spread(pids, NUMBERS, 1))) == MOST
