@@ -6,13 +6,15 @@ alternative it leaves the other branches (opam's manual, "Package formulas").
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
 
 from grammar.opam.ast import Both, Bound, Either, Group, Option, Prefixed, Value
 from stepwood.opam.filters import RELATIONS, Variables, chain, constant, truth
+from stepwood.opam.versions import VersionKey, key
 
 Range = tuple[tuple[tuple[str, str], ...], ...]
 """Versions as alternatives of (operator, version) pairs that must all hold; `ANY` is one that asks nothing.
@@ -32,6 +34,22 @@ class Atom(NamedTuple):
 
     def allows(self, version: str) -> bool:
         return any(all(RELATIONS[op](version, bound) for op, bound in group) for group in self.versions)
+
+    def places(self, keys: Sequence[VersionKey]) -> set[int]:
+        """Where those are that it allows among versions in their order, given by their keys."""
+        found: set[int] = set()
+        for group in self.versions:
+            low, high, without = 0, len(keys), set[int]()
+            for op, bound in group:
+                first, after = bisect_left(keys, key(bound)), bisect_right(keys, key(bound))
+                if op in ("=", ">", ">="):
+                    low = max(low, after if op == ">" else first)
+                if op in ("=", "<", "<="):
+                    high = min(high, first if op == "<" else after)
+                if op == "!=":
+                    without.update(range(first, after))
+            found.update(set(range(low, high)) - without)
+        return found
 
 
 def exactly(name: str, version: str) -> Atom:

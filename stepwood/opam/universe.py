@@ -10,7 +10,7 @@ from stepwood.opam.candidate import NOTHING, Candidate, Need
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import ANY, Atom
 from stepwood.opam.package import Package
-from stepwood.opam.versions import key
+from stepwood.opam.versions import VersionKey, key
 
 Id = tuple[str, str]
 """A package version: its name and its version."""
@@ -31,6 +31,9 @@ class Universe:
     avoided: Set[Id]
     # What was asked before.
     _found: dict[Id, Candidate] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _ordered: dict[str, tuple[list[Id], list[VersionKey]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _allowed: dict[Atom, Clause] = field(default_factory=dict, init=False, repr=False, compare=False)
     _needs: dict[Id, list[tuple[Need, Clause]]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _edges: dict[Id, Edges] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -58,9 +61,16 @@ class Universe:
         """The versions that an atom lets through."""
         known = self._allowed.get(atom)
         if known is None:
-            versions = self.packages.get(atom.name, {})
-            kept = versions if atom.versions == ANY else filter(atom.allows, versions)
-            known = self._allowed[atom] = frozenset((atom.name, version) for version in kept)
+            ids, keys = self._versions(atom.name)
+            kept = ids if atom.versions == ANY else [ids[place] for place in atom.places(keys)]
+            known = self._allowed[atom] = frozenset(kept)
+        return known
+
+    def _versions(self, name: str) -> tuple[list[Id], list[VersionKey]]:
+        known = self._ordered.get(name)
+        if known is None:
+            versions = self.packages.get(name, ())
+            known = self._ordered[name] = [(name, version) for version in versions], [*map(key, versions)]
         return known
 
     def needs(self, id: Id) -> list[tuple[Need, Clause]]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stepwood.opam.filters import truth
 from stepwood.opam.formulas import All, Any, Atom, Formula, atoms, reduced
+from stepwood.opam.versions import key
 from tests.opam.packages import value
 
 VARIABLES = {"build": True, "post": True, "with-test": False, "os": "linux", "name": "me", "version": "7"}
@@ -131,7 +132,9 @@ def test_atoms(text: str, expected: list[Atom]) -> None:
 def test_allows(condition: str, allowed: str) -> None:
     found = reduced(value(f'"a" {condition}'), VARIABLES)
     assert isinstance(found, Atom)
-    assert [version for version in ["1~rc1", "1", "1.0", "2", "10"] if found.allows(version)] == allowed.split()
+    versions = ["1~rc1", "1", "1.0", "2", "10"]
+    assert [version for version in versions if found.allows(version)] == allowed.split()
+    assert [versions[place] for place in sorted(found.places([*map(key, versions)]))] == allowed.split()
 
 
 @pytest.mark.parametrize(("op", "kind"), [("&", All), ("|", Any)])
@@ -172,8 +175,11 @@ def test_a_condition_lets_through_what_it_is_true_of(text: str) -> None:
     """As a filter that compares a variable says it."""
     found = reduced(value(f'"a" {{{text}}}'), VARIABLES)
     spelled = _compared(text)
-    for version in "1", "2", "3", "10":
+    versions = ["1", "2", "3", "10"]
+    places = found.places([*map(key, versions)]) if isinstance(found, Atom) else ()
+    for place, version in enumerate(versions):
         allowed = isinstance(found, Atom) and found.allows(version)
+        assert allowed is (place in places)
         assert allowed is truth(value(spelled), {**VARIABLES, "v": version})
 
 
