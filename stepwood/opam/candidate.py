@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import ANY, All, Any, Atom, Formula, exactly
@@ -12,6 +12,7 @@ from stepwood.opam.package import Package
 
 Need = tuple[Atom, ...]
 """Alternatives, of which one must be there."""
+Asked = TypeVar("Asked", Atom, Need)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -40,14 +41,16 @@ class Candidate(NamedTuple):
         other need is looked at: it cannot be there. What the forced ones decide is said in one way, however it was
         asked: then another bound that decides the same is no other candidate."""
         testing = {**around, "with-test": True}
+        needs = _needs(package.depends(around), forced)
+        after = _alike(tuple(atom for need in needs for atom in need), _after(package, around, forced))
         return cls(
-            _needs(package.depends(around), forced),
-            _needs(package.depends(testing), forced),
+            needs,
+            _alike(needs, _needs(package.depends(testing), forced)),
             _others(package, [atom for atom in package.conflicts(around) if _possible(atom, forced)]),
             package.classes(),
             package.avoided(),
-            _after(package, around, forced),
-            _after(package, testing, forced),
+            after,
+            _alike(after, _after(package, testing, forced)),
         )
 
 
@@ -61,6 +64,14 @@ def _told(atom: Atom) -> str:
         return atom.name
     groups = [" & ".join(f"{op} {version}" for op, version in group) for group in atom.versions]
     return f"{atom.name} ({' | '.join(groups)})"
+
+
+def _alike(some: tuple[Asked, ...], others: tuple[Asked, ...]) -> tuple[Asked, ...]:
+    """The others, in which what is equal to one of `some` is that one: so it is remembered once."""
+    if others == some:
+        return some
+    known = {one: one for one in some}
+    return tuple([known.get(one, one) for one in others])
 
 
 def _after(package: Package, around: Variables, forced: Mapping[str, str]) -> tuple[Atom, ...]:

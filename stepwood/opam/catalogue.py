@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from stepwood.opam import reading
 from stepwood.opam.entries import Entry, Source
@@ -28,9 +28,8 @@ Origin = tuple[int, Source, Entry]
 """Where a package version stands: in which of the repositories, by number too, and its opam file. -1: it is pinned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What there is of a name on a platform.
+class Facts(NamedTuple):
+    """What there is of a name on a platform. A tuple, as thousands are remembered and read back at once.
 
     versions   those that are available, the oldest first
     newest     the last of them that is neither to be avoided nor deprecated

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from system.errors import InputError
 
@@ -25,9 +25,8 @@ FILE = re.compile(rf"(packages/(?:([\w+-]+)/(?=\2\.))?{_PACKAGE})/(?:opam|files/
 """An opam file by its path, in either layout, or a file beside it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An opam file of a repository.
+class Entry(NamedTuple):
+    """An opam file of a repository. A tuple, as a repository has twenty thousand.
 
     name, version   the package version that it describes, by its folder's name
     path            where it stands in the repository: packages/lwt/lwt.5.7.0/opam

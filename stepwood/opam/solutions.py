@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stepwood.opam.solver import Solution, Unsatisfiable
 from stepwood.opam.universe import Id, Universe
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A root with all that is installed for it.
+class Job(NamedTuple):
+    """A root with all that is installed for it. A tuple, as thousands are remembered and read back at once.
 
     packages  the root among them, sorted
     deps      for each, the places in `packages` of what it is built after
