@@ -38,13 +38,14 @@ class Dag:
         """Merge a job's plan. Its steps come with inputs before what uses them, so insertion order is topological."""
         self._plans.append(plan)
         self.__dict__.pop("_graph", None)  # what was made of it is out of date
-        for id in plan.steps:
-            known = self._jobs.get(id)
+        name, jobs = plan.name, self._jobs
+        for id in plan.steps:  # of jobs that share most, half a million
+            known = jobs.get(id)
             if known is not None:
-                known.append(plan.name)
+                known.append(name)
                 continue
             step = self._steps[id] = steps[id]
-            self._jobs[id] = [plan.name]
+            jobs[id] = [name]
             number = self._numbers[id] = len(self._ids)
             self._ids.append(id)
             self._users.append([])

@@ -8,7 +8,7 @@ the same ops costs one look-up, and many jobs cost what their distinct steps cos
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Protocol
@@ -253,11 +253,10 @@ class Planner:
         return id
 
 
-def named(spec: Spec) -> Iterator[str]:
+def named(spec: Spec) -> list[str]:
     """The builds that a spec names, its own nested ones too."""
-    for build in spec.builds:
-        yield from named(build.spec)
-    yield from (build.name for build in spec.named())
+    below = [name for build in spec.builds for name in named(build.spec)]
+    return below + [build.name for build in spec.named()]
 
 
 def _run(root: StepId, here: _Context, op: ast.Run) -> step.Run:

@@ -11,6 +11,7 @@ The tree holds no comments of a text (nor does OBuilder's): `format_spec` cannot
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -50,6 +51,8 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _BARE = re.compile(r'[^;()"\s]+')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t", "\b": r"\b", "\r": r"\r"}
 
+_AS_JSON = json.JSONEncoder(ensure_ascii=False).encode
+"""What can be seen, and line ends, as JSON has them; it is the fastest that there is."""
 _TO_ESCAPE = re.compile(r"[^ !#-\[\]-~]")
 """Characters that `_escape` may make another of: all but ASCII's, and of those what is special or not seen."""
 
@@ -64,7 +67,7 @@ def format_atom(text: str) -> str:
 def quoted(text: str) -> str:
     r"""`text` as a string on one line. What cannot be seen is written as the bytes it is, `\xHH` each."""
     if text.replace("\n", "").isprintable():  # nearly all, and long ones among them
-        return '"' + text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") + '"'
+        return _AS_JSON(text)
     return '"' + _TO_ESCAPE.sub(lambda match: _escape(match[0]), text) + '"'
 
 

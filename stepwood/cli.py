@@ -122,6 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         text = f"a fault of Stepwood: {type(error).__name__}: {error}\n`stepwood --debug …` shows where"
         code = _failed(text, 3, arguments)
+    gc.freeze()  # python would look through all once more before it ends
     sys.exit(code)
 
 

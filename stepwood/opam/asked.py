@@ -71,7 +71,7 @@ class Found:
 
     def packages(self) -> Mapping[Id, Instructions]:
         """All package versions of the answers. InputError: one is not there, or cannot be read."""
-        wanted = {id for one in self.answers if isinstance(one, Job) for id in one.packages}
+        wanted: frozenset[Id] = frozenset().union(*(one.packages for one in self.answers if isinstance(one, Job)))
         found = self.catalogue.instructions(wanted)
         missing = min(wanted - found.keys(), default=None)
         if missing is not None:

@@ -65,7 +65,7 @@ def jobs_of(layout: str, order: str, recipe: Path, **wanted: Any) -> Made:
     packages = answered.packages()
     solved, refused = buildable(answered.answers, packages)
     batch = Batch.of(solved)
-    needed = {id for job in solved for id in job.packages}
+    needed: frozenset[Id] = frozenset().union(*(job.packages for job in solved))
     system = frozenset().union(*(packages[id].depexts for id in needed))
     made = Layout(batch, ground, packages, answered.catalogue.files, system)
     if layout == "merge":
