@@ -63,7 +63,7 @@ class Catalogue:
         self.variables = variables
         self._watch = watch
         self._sources, self._memory, self._pins = (pins.source, *sources), memory, pins.versions
-        self._around = repr(sorted(variables.items())).encode()
+        self._around = hashlib.sha256(repr(sorted(variables.items())).encode()).digest()
         self._origins: dict[str, list[Origin]] = {}
         self._digests: dict[str, bytes] = {}
         self._facts: dict[str, Facts] = {}
@@ -113,7 +113,7 @@ class Catalogue:
     def instructions(self, wanted: Collection[Id]) -> Mapping[Id, Instructions]:
         """How these are built, those of them that are there and can be read."""
         origins = {_id(origin[2]): origin for origin in self._found({name for name, _ in wanted})}
-        around = hashlib.sha256(self._around).hexdigest()
+        around = self._around.hex()
         keys = {id: f"instructions {around} {_said(origins[id][2])}" for id in wanted if id in origins}
         known = self._memory.recall(keys.values())
         found = {id: one for id, key in keys.items() if isinstance(one := known.get(key), Instructions)}
@@ -146,8 +146,8 @@ class Catalogue:
                     found[entry.name].setdefault(entry.version, (number, source, entry))
         for name in fresh:
             self._origins[name] = origins = [*found[name].values()]
-            said = repr([(number, entry.version, entry.content) for number, _, entry in origins])
-            self._digests[name] = hashlib.sha256(f"{name} {said}".encode(errors="surrogateescape")).digest()
+            said = [f"{number} {entry.version} {entry.content}" for number, _, entry in origins]
+            self._digests[name] = hashlib.sha256("\n".join([name, *said]).encode(errors="surrogateescape")).digest()
 
     def _look_up(self, names: Sequence[str]) -> None:
         self._list(names)

@@ -60,6 +60,7 @@ class Reach:
         self._catalogue, self._memory = catalogue, memory
         self.forced = self._forced(compiler)
         """What must be there with the compiler: versions by name."""
+        self._ground = hashlib.sha256(repr(self.forced).encode() + catalogue.digest(())).digest()
         self._near: dict[str, Near] = {}
         self._reached: dict[str, set[str]] = {}
         """By a name, all that it reaches."""
@@ -85,8 +86,7 @@ class Reach:
         fresh = [name for name in names if name not in self._near]
         if not fresh:
             return
-        self._catalogue.facts(fresh)  # of all at once
-        keys = {name: self._key("near", self.forced, [name]) for name in fresh}
+        keys = self._keys("near", fresh)
         known = self._memory.recall(keys.values())
         self._near |= {name: near for name, key in keys.items() if isinstance(near := known.get(key), Near)}
         unknown = {name for name in fresh if name not in self._near}
@@ -99,9 +99,10 @@ class Reach:
         self.look_up(names)
         return hashlib.sha256(b"".join([self._near[name].meaning for name in sorted(names)])).digest()
 
-    def _key(self, kind: str, asked: object, names: Iterable[str]) -> str:
-        """To remember by what follows from what the names say and from what is asked of them."""
-        return f"{kind} {hashlib.sha256(repr(asked).encode() + self._catalogue.digest(names)).hexdigest()}"
+    def _keys(self, kind: str, names: Collection[str]) -> dict[str, str]:
+        """By these names, to remember by what follows from what they say each."""
+        facts = self._catalogue.facts(names)
+        return {name: f"{kind} {hashlib.sha256(self._ground + facts[name].meaning).hexdigest()}" for name in names}
 
     def universe(self, names: Collection[str]) -> Universe:
         """All versions of these names, which reach no other."""
@@ -110,7 +111,7 @@ class Reach:
         return Universe({name: found[name] for name in sorted(names) if found[name]}, avoided)
 
     def _candidates(self, names: Collection[str]) -> dict[str, Packed]:
-        keys = {name: self._key("candidates", self.forced, [name]) for name in names}
+        keys = self._keys("candidates", names)
         known = self._memory.recall(keys.values())
         found = {name: some for name, key in keys.items() if isinstance(some := known.get(key), Packed)}
         unknown = [name for name in names if name not in found]
@@ -122,7 +123,7 @@ class Reach:
 
     def _forced(self, compiler: Id) -> dict[str, str]:
         names = self._catalogue.reach({compiler[0]})
-        key = self._key("forced", compiler, names)
+        key = f"forced {compiler!r} {self._catalogue.digest(names).hex()}"
         found = self._memory.recall([key]).get(key)
         if not isinstance(found, dict):
             universe = Universe.of(self._catalogue.packages(names).values(), self._catalogue.variables)

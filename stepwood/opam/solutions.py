@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from stepwood.opam.solver import Solution, Unsatisfiable
-from stepwood.opam.universe import Id, Universe
+from stepwood.opam.universe import Edges, Id, Universe
 
 
 class Job(NamedTuple):
@@ -55,14 +55,19 @@ def answer(universe: Universe, root: Id, compiler: Id, found: Solution | Unsatis
 
 
 def _job(universe: Universe, root: Id, compiler: Id, found: Solution, tests: bool) -> Job:
-    place = {name: at for at, (name, _) in enumerate(found.packages)}
+    places = {name: at for at, (name, _) in enumerate(found.packages)}
     chosen = dict(found.packages)
-    deps = tuple(tuple([place[name] for name in universe.built_after(id, chosen)]) for id in found.packages)
+    deps = tuple([_there(universe.built_after(id), chosen, places) for id in found.packages])
     tested = None
     if tests:
-        own = deps[place[root[0]]]
-        tested = tuple(at for name in universe.tested_after(root, chosen) if (at := place[name]) not in own)
+        own = deps[places[root[0]]]
+        tested = tuple(at for at in _there(universe.tested_after(root), chosen, places) if at not in own)
     return Job(root, compiler, found.packages, deps, tested)
+
+
+def _there(edges: Edges, chosen: Mapping[str, str], places: Mapping[str, int]) -> tuple[int, ...]:
+    """The places of those that are chosen in a version that an edge has."""
+    return tuple([places[name] for name, versions in edges if chosen.get(name) in versions])
 
 
 def document(

@@ -29,7 +29,7 @@ from system.fork import spread
 SHARE = 200
 """Roots that a process of its own solves at least: what one finds out about versions by the way, the others have to
 find out too."""
-SEARCH = 7
+SEARCH = 8
 """So many others take as long as one that needs a search. All that do are in as few processes as that fills: each has
 to tell the solver of what there is."""
 

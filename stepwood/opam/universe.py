@@ -88,16 +88,15 @@ class Universe:
         """What may not be there with a version."""
         return [((atom,), clause) for atom in self[id].excludes if (clause := self.allowed(atom))]
 
-    def built_after(self, id: Id, chosen: Mapping[str, str]) -> list[str]:
-        """The names, sorted, of those packages of a solution (versions by name) that one is built after."""
+    def built_after(self, id: Id) -> Edges:
         edges = self._edges.get(id)
         if edges is None:
             edges = self._edges[id] = self._allowing(self[id].after)
-        return _present(edges, chosen)
+        return edges
 
-    def tested_after(self, id: Id, chosen: Mapping[str, str]) -> list[str]:
-        """The names, sorted, of those packages of a solution that one with its tests is built after."""
-        return _present(self._allowing(self[id].tested_after), chosen)
+    def tested_after(self, id: Id) -> Edges:
+        """What a version with its tests is built after."""
+        return self._allowing(self[id].tested_after)
 
     def _allowing(self, atoms: Iterable[Atom]) -> Edges:
         found: defaultdict[str, set[str]] = defaultdict(set)
@@ -135,7 +134,3 @@ def candidates(
     return {
         name: {one.version: Candidate.of(one, around, forced) for one in some} for name, some in found.items() if some
     }
-
-
-def _present(edges: Edges, chosen: Mapping[str, str]) -> list[str]:
-    return [name for name, versions in edges if chosen.get(name) in versions]
