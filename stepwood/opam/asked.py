@@ -165,11 +165,14 @@ def _root(catalogues: Sequence[Catalogue], text: str) -> Id:
         raise InputError(f'no package is called "{name}"', hint=did_you_mean(name, names))
     facts = [catalogue.facts({name})[name] for catalogue in catalogues]
     versions = list(dict.fromkeys(version for one in facts for version in one.versions))
+    problems = (problem for one in facts for problem in one.problems)
+    broken = next((problem for problem in problems if not dot or f"/{text}/" in problem), None)
     if not versions:
-        raise InputError(f"no version of {name} is available here", hint="its opam files say where one is")
+        raise InputError(f"no version of {name} is available here", hint=broken or "its opam files say where one is")
     if dot:
         if version not in versions:
-            raise InputError(f"{name} has no version {version} that is available here", hint=hint(version, versions))
+            said = broken or hint(version, versions)
+            raise InputError(f"{name} has no version {version} that is available here", hint=said)
         return name, version
     newest = next((one.newest for one in facts if one.newest is not None), None)
     if newest is None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from stepwood.opam.filters import Variables
-from stepwood.opam.formulas import ANY, All, Any, Atom, Formula, exactly
+from stepwood.opam.formulas import ANY, All, Any, Atom, Formula, bounded, exactly
 from stepwood.opam.package import Package
 
 Need = tuple[Atom, ...]
 """Alternatives, of which one must be there."""
 Asked = TypeVar("Asked", Atom, Need)
-NOTHING: Mapping[str, str] = MappingProxyType({})
+Candidates = Mapping[str, "Candidate"]
+"""Versions of a name, the oldest first."""
 
 
 class Candidate(NamedTuple):
@@ -36,22 +36,56 @@ class Candidate(NamedTuple):
     tested_after: tuple[Atom, ...]
 
     @classmethod
-    def of(cls, package: Package, around: Variables, forced: Mapping[str, str] = NOTHING) -> Candidate:
-        """Where `around` holds, and versions are `forced`, by name. Of one that needs another version than is forced no
-        other need is looked at: it cannot be there. What the forced ones decide is said in one way, however it was
-        asked: then another bound that decides the same is no other candidate."""
+    def of(cls, package: Package, around: Variables) -> Candidate:
+        """Where `around` holds."""
         testing = {**around, "with-test": True}
-        needs = _needs(package.depends(around), forced)
-        after = _alike(tuple(atom for need in needs for atom in need), _after(package, around, forced))
+        needs = _needs(package.depends(around))
+        after = _alike(_atoms(needs), _after(package, around))
         return cls(
             needs,
-            _alike(needs, _needs(package.depends(testing), forced)),
-            _others(package, [atom for atom in package.conflicts(around) if _possible(atom, forced)]),
+            _alike(needs, _needs(package.depends(testing))),
+            _others(package, package.conflicts(around)),
             package.classes(),
             package.avoided(),
             after,
-            _alike(after, _after(package, testing, forced)),
+            _alike(after, _after(package, testing)),
         )
+
+    def within(self, forced: Forced) -> Candidate:
+        """Of one that needs another version than is forced no other need is looked at: it cannot be there. What the
+        forced ones decide is said in one way, however it was asked: then another bound that decides the same is no
+        other candidate."""
+        needs = _left(self.needs, forced)
+        after = _alike(_atoms(needs), _decided(self.after, forced))
+        return self._replace(
+            needs=needs,
+            tested=_alike(needs, _left(self.tested, forced)),
+            excludes=tuple([atom for atom in self.excludes if not forced.excludes(atom)]),
+            after=after,
+            tested_after=_alike(after, _decided(self.tested_after, forced)),
+        )
+
+
+class Forced:
+    """Versions that must be there, by name."""
+
+    def __init__(self, versions: Mapping[str, str]) -> None:
+        self._exact = {name: exactly(name, version) for name, version in versions.items()}
+        self._versions = versions
+        self._known: dict[Atom, bool] = {}
+
+    def excludes(self, atom: Atom) -> bool:
+        """Whether an atom asks for another version of one of these."""
+        if atom.name not in self._exact:
+            return False
+        known = self._known.get(atom)
+        if known is None:
+            known = self._known[atom] = not atom.allows(self._versions[atom.name])
+        return known
+
+    def exact(self, atom: Atom) -> Atom | None:
+        """Of the version that is forced, where one is that the atom allows."""
+        return None if self.excludes(atom) else self._exact.get(atom.name)
 
 
 def told(alternatives: Sequence[Atom]) -> str:
@@ -74,42 +108,43 @@ def _alike(some: tuple[Asked, ...], others: tuple[Asked, ...]) -> tuple[Asked, .
     return tuple([known.get(one, one) for one in others])
 
 
-def _after(package: Package, around: Variables, forced: Mapping[str, str]) -> tuple[Atom, ...]:
+def _atoms(needs: Iterable[Need]) -> tuple[Atom, ...]:
+    return tuple([atom for need in needs for atom in need])
+
+
+def _after(package: Package, around: Variables) -> tuple[Atom, ...]:
     """What a package depends on other than `post`, and what it takes where that is there anyway."""
     around = {**around, "post": False}
-    named = [*package.dependencies(around), *package.optional(around)]
-    return _others(package, [_decided(atom, forced) for atom in named if _possible(atom, forced)])
+    return _others(package, [*package.dependencies(around), *package.optional(around)])
 
 
-def _others(package: Package, atoms: Sequence[Atom]) -> tuple[Atom, ...]:
+def _others(package: Package, atoms: Iterable[Atom]) -> tuple[Atom, ...]:
     """Without the package itself, and each once."""
     return tuple(dict.fromkeys(atom for atom in atoms if atom.name != package.name))
 
 
-def _needs(formula: Formula, forced: Mapping[str, str]) -> tuple[Need, ...]:
-    found = _conjunctive(formula)
-    for need in found:
-        if not any(_possible(atom, forced) for atom in need):
+def _needs(formula: Formula) -> tuple[Need, ...]:
+    return tuple(dict.fromkeys(_conjunctive(formula)))
+
+
+def _left(needs: tuple[Need, ...], forced: Forced) -> tuple[Need, ...]:
+    for need in needs:
+        if all(map(forced.excludes, need)):
             return (need,)
-    return tuple(dict.fromkeys(_met(need, forced) for need in found))
+    return tuple(dict.fromkeys([_met(need, forced) for need in needs]))
 
 
-def _met(need: Need, forced: Mapping[str, str]) -> Need:
+def _met(need: Need, forced: Forced) -> Need:
     """By the first of the forced ones that meets it, where one does."""
-    return next(((_decided(atom, forced),) for atom in need if atom.name in forced and _possible(atom, forced)), need)
+    return next(((exact,) for atom in need if (exact := forced.exact(atom)) is not None), need)
 
 
-def _possible(atom: Atom, forced: Mapping[str, str]) -> bool:
-    return atom.name not in forced or atom.allows(forced[atom.name])
-
-
-def _decided(atom: Atom, forced: Mapping[str, str]) -> Atom:
-    """Of what is possible."""
-    return exactly(atom.name, forced[atom.name]) if atom.name in forced else atom
+def _decided(atoms: Sequence[Atom], forced: Forced) -> tuple[Atom, ...]:
+    return tuple(dict.fromkeys([forced.exact(atom) or atom for atom in atoms if not forced.excludes(atom)]))
 
 
 def _conjunctive(formula: Formula) -> list[Need]:
-    """A formula as needs: an alternative of several is multiplied out."""
+    """A formula as needs: an alternative of several is multiplied out. Raises ValueError where that is too much."""
     match formula:
         case Atom():
             return [(formula,)]
@@ -118,5 +153,7 @@ def _conjunctive(formula: Formula) -> list[Need]:
         case Any(parts):
             found: list[Need] = [()]
             for part in parts:
-                found = [(*one, *other) for one in found for other in _conjunctive(part)]
+                others = _conjunctive(part)
+                bounded(len(found) * len(others))
+                found = [(*one, *other) for one in found for other in others]
             return found

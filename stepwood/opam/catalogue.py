@@ -8,44 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
-from typing import NamedTuple
 
 from stepwood.opam import reading
 from stepwood.opam.entries import Entry, Source
+from stepwood.opam.facts import Facts, find
 from stepwood.opam.filters import Variables
-from stepwood.opam.formulas import Atom
 from stepwood.opam.instructions import Instructions
 from stepwood.opam.memory import Memory
 from stepwood.opam.package import Package
+from stepwood.opam.packed import Packed
 from stepwood.opam.pins import NO_PINS, Pins
 from stepwood.opam.reading import Watch, unwatched
-from stepwood.opam.universe import Id, available, newest
+from stepwood.opam.universe import Id
 from system.errors import SpecError
 
 Origin = tuple[int, Source, Entry]
 """Where a package version stands: in which of the repositories, by number too, and its opam file. -1: it is pinned."""
-
-
-class Facts(NamedTuple):
-    """What there is of a name on a platform. A tuple, as thousands are remembered and read back at once.
-
-    versions   those that are available, the oldest first
-    newest     the last of them that is neither to be avoided nor deprecated
-    asks       the names that one of them may depend on; `tested`: or its tests
-    takes      the names that one of them is built after where they are there anyway
-    meaning    another where something is other that a solver asks for
-    problems   what is wrong with opam files of it, which are left out
-    """
-
-    versions: tuple[str, ...]
-    newest: str | None
-    asks: frozenset[str]
-    tested: frozenset[str]
-    takes: frozenset[str]
-    meaning: bytes
-    problems: tuple[str, ...]
 
 
 class Catalogue:
@@ -101,6 +81,14 @@ class Catalogue:
         said = b"".join([facts[name].meaning for name in names])
         return hashlib.sha256(self._around + said).digest()
 
+    def candidates(self, names: Collection[str]) -> dict[str, Packed]:
+        """What a solver may choose from of each of these names."""
+        facts = self.facts(names)
+        keys = {name: self._candidates_key(facts[name]) for name in names}
+        known = self._memory.recall(keys.values())
+        found = {name: some for name, key in keys.items() if isinstance(some := known.get(key), Packed)}
+        return found | {name: some for name, (_, some) in self._find(keys.keys() - found.keys()).items()}
+
     def packages(self, names: Collection[str], only: Collection[Id] | None = None) -> dict[Id, Package]:
         """The package versions of these names, or some of them."""
         found = self._found(names)
@@ -151,42 +139,31 @@ class Catalogue:
 
     def _look_up(self, names: Sequence[str]) -> None:
         self._list(names)
-        keys = {name: f"facts {hashlib.sha256(self._around + self._digests[name]).hexdigest()}" for name in names}
+        keys = {name: self._facts_key(name) for name in names}
         known = self._memory.recall(keys.values())
-        for name, key in keys.items():
-            if isinstance(facts := known.get(key), Facts):
-                self._facts[name] = facts
-        unknown = [name for name in names if name not in self._facts]
-        read = self._read([origin for name in unknown for origin in self._origins[name]])
-        for name in unknown:
-            self._facts[name] = self._find(name, [next(read) for _ in self._origins[name]])
-        if unknown:
-            self._memory.remember((keys[name], self._facts[name]) for name in unknown)
+        self._facts |= {name: facts for name, key in keys.items() if isinstance(facts := known.get(key), Facts)}
+        unknown = keys.keys() - self._facts.keys()
+        self._facts |= {name: facts for name, (facts, _) in self._find(unknown).items()}
+
+    def _find(self, names: Set[str]) -> dict[str, tuple[Facts, Packed]]:
+        """Read all that there is of these names. Who asks for facts will ask for candidates: both are remembered."""
+        found: dict[str, tuple[Facts, Packed]] = {}
+        read = self._read(self._found(names))
+        for name in sorted(names):
+            facts, some = find(name, [(entry, next(read)) for _, _, entry in self._origins[name]], self.variables)
+            found[name] = facts, Packed.of(some)
+        self._memory.remember((self._facts_key(name), facts) for name, (facts, _) in found.items())
+        self._memory.remember((self._candidates_key(facts), some) for facts, some in found.values())
+        return found
+
+    def _facts_key(self, name: str) -> str:
+        return f"facts {hashlib.sha256(self._around + self._digests[name]).hexdigest()}"
+
+    def _candidates_key(self, facts: Facts) -> str:
+        return f"candidates {hashlib.sha256(self._around + facts.meaning).hexdigest()}"
 
     def _read(self, origins: Sequence[Origin]) -> Iterator[Package | SpecError]:
         return reading.read([(source, entry) for _, source, entry in origins], self._memory, self._watch)
-
-    def _find(self, name: str, read: Sequence[Package | SpecError]) -> Facts:
-        there = available([one for one in read if isinstance(one, Package)], self.variables)
-        testing = {**self.variables, "with-test": True}
-        return Facts(
-            tuple(package.version for package in there),
-            newest(there),
-            _names(atom for package in there for atom in package.dependencies(self.variables)),
-            _names(atom for package in there for atom in package.dependencies(testing)),
-            _names(atom for package in there for atom in package.optional(self.variables)),
-            hashlib.sha256(repr([name, *map(_meaning, there)]).encode(errors="surrogateescape")).digest(),
-            tuple(str(one) for one in read if isinstance(one, SpecError)),
-        )
-
-
-def _names(atoms: Iterable[Atom]) -> frozenset[str]:
-    return frozenset(atom.name for atom in atoms)
-
-
-def _meaning(package: Package) -> object:
-    asked = [package.fields.get(name) for name in ("depends", "depopts", "conflicts", "conflict-class", "flags")]
-    return package.version, bool(package.folder), asked
 
 
 def _said(entry: Entry) -> str:

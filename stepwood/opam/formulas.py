@@ -17,10 +17,9 @@ from stepwood.opam.filters import RELATIONS, Variables, chain, constant, truth
 from stepwood.opam.versions import VersionKey, key
 
 Range = tuple[tuple[tuple[str, str], ...], ...]
-"""Versions as alternatives of (operator, version) pairs that must all hold; `ANY` is one that asks nothing.
-
-It is as long as its alternatives multiply, which in opam's repository is a handful.
-"""
+"""Versions as alternatives of (operator, version) pairs that must all hold; `ANY` is one that asks nothing."""
+MOST = 10_000
+"""What alternatives may multiply to; in opam's repository it is a handful."""
 ANY: Range = ((),)
 NONE: Range = ()
 _OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
@@ -74,7 +73,7 @@ Formula = Atom | All | Any
 
 
 def reduced(value: Value, variables: Variables) -> Formula:
-    """What a `depends` asks for where `variables` hold. Raises ValueError for what is no formula."""
+    """What a `depends` asks for where `variables` hold. Raises ValueError for what is no formula, or asks too much."""
     found = _formula(value, variables)
     return All(()) if found is None else found
 
@@ -168,7 +167,14 @@ def _bounds(value: Value) -> bool:
     return False
 
 
+def bounded(count: int) -> None:
+    """Raises ValueError where alternatives multiply to more than `MOST`."""
+    if count > MOST:
+        raise ValueError(f"its alternatives multiply to more than {MOST:,}")
+
+
 def _both(one: Range, other: Range) -> Range:
+    bounded(len(one) * len(other))
     return tuple(dict.fromkeys(first + second for first in one for second in other))
 
 

@@ -7,14 +7,15 @@ that the compiler brings cannot be there, whatever else it needs; so that is not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from stepwood.opam import possible
-from stepwood.opam.candidate import Candidate, Need
+from stepwood.opam.candidate import Candidates, Forced, Need
 from stepwood.opam.catalogue import Catalogue
-from stepwood.opam.memory import Memory, packed, unpacked
-from stepwood.opam.universe import Candidates, Id, Universe, candidates
+from stepwood.opam.memory import Memory
+from stepwood.opam.packed import Packed
+from stepwood.opam.universe import Id, Universe
 
 
 class Near(NamedTuple):
@@ -24,33 +25,6 @@ class Near(NamedTuple):
     needs: frozenset[str]
     tested: frozenset[str]
     meaning: bytes
-
-
-class Packed(Mapping[str, Candidate]):
-    """Candidates as they are remembered. One is unpacked when it is looked at: of most names only the newest.
-    `avoided` are those of them that are."""
-
-    def __init__(self, packed: Mapping[str, bytes], avoided: Sequence[str]) -> None:
-        self._packed, self.avoided = packed, avoided
-
-    @classmethod
-    def of(cls, some: Candidates) -> Packed:
-        avoided = [version for version, one in some.items() if one.avoided]
-        return cls({version: packed(one) for version, one in some.items()}, avoided)
-
-    def __getitem__(self, version: str) -> Candidate:
-        candidate = unpacked(self._packed[version])
-        assert isinstance(candidate, Candidate)
-        return candidate
-
-    def __contains__(self, version: object) -> bool:
-        return version in self._packed
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._packed)
-
-    def __len__(self) -> int:
-        return len(self._packed)
 
 
 class Reach:
@@ -104,20 +78,19 @@ class Reach:
         facts = self._catalogue.facts(names)
         return {name: f"{kind} {hashlib.sha256(self._ground + facts[name].meaning).hexdigest()}" for name in names}
 
-    def universe(self, names: Collection[str]) -> Universe:
+    def universe(self, names: Set[str]) -> Universe:
         """All versions of these names, which reach no other."""
-        found = self._candidates(names)
-        avoided = frozenset((name, version) for name, some in found.items() for version in some.avoided)
-        return Universe({name: found[name] for name in sorted(names) if found[name]}, avoided)
+        return _universe(self._candidates(names))
 
-    def _candidates(self, names: Collection[str]) -> dict[str, Packed]:
-        keys = self._keys("candidates", names)
+    def _candidates(self, names: Set[str]) -> dict[str, Packed]:
+        keys = self._keys("within", names)
         known = self._memory.recall(keys.values())
         found = {name: some for name, key in keys.items() if isinstance(some := known.get(key), Packed)}
-        unknown = [name for name in names if name not in found]
-        packages = self._catalogue.packages(unknown).values()
-        there = candidates(packages, self._catalogue.variables, self.forced)
-        fresh = {name: Packed.of(there.get(name, {})) for name in unknown}
+        forced = Forced(self.forced)
+        fresh = {
+            name: Packed.of({version: one.within(forced) for version, one in some.items()})
+            for name, some in self._catalogue.candidates(names - found.keys()).items()
+        }
         self._memory.remember((keys[name], some) for name, some in fresh.items())
         return found | fresh
 
@@ -126,10 +99,15 @@ class Reach:
         key = f"forced {compiler!r} {self._catalogue.digest(names).hex()}"
         found = self._memory.recall([key]).get(key)
         if not isinstance(found, dict):
-            universe = Universe.of(self._catalogue.packages(names).values(), self._catalogue.variables)
+            universe = _universe(self._catalogue.candidates(names))
             found = dict(possible.forced(universe, compiler)) if compiler in universe else {}
             self._memory.remember([(key, found)])
         return found
+
+
+def _universe(candidates: Mapping[str, Packed]) -> Universe:
+    avoided = frozenset((name, version) for name, some in candidates.items() for version in some.avoided)
+    return Universe({name: candidates[name] for name in sorted(candidates) if candidates[name]}, avoided)
 
 
 def _near(name: str, some: Candidates) -> Near:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
-from stepwood.opam.candidate import NOTHING, Candidate, Need
-from stepwood.opam.filters import Variables
+from stepwood.opam.candidate import Candidate, Candidates, Need
 from stepwood.opam.formulas import ANY, Atom
-from stepwood.opam.package import Package
 from stepwood.opam.versions import VersionKey, key
 
 Id = tuple[str, str]
 """A package version: its name and its version."""
 Clause = frozenset[Id]
 """Package versions of which one must be there, or of which none may be."""
-Candidates = Mapping[str, Candidate]
-"""Versions of a name, the oldest first."""
 Edges = list[tuple[str, set[str]]]
 """What a version is built after where that is there: names, sorted, and which versions of them."""
 
@@ -37,13 +33,6 @@ class Universe:
     _allowed: dict[Atom, Clause] = field(default_factory=dict, init=False, repr=False, compare=False)
     _needs: dict[Id, list[tuple[Need, Clause]]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _edges: dict[Id, Edges] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, packages: Iterable[Package], around: Variables) -> Universe:
-        """Those of the packages that are available where `around` holds."""
-        found = candidates(packages, around)
-        avoided = {(name, version) for name, some in found.items() for version, one in some.items() if one.avoided}
-        return cls(found, avoided)
 
     def __getitem__(self, id: Id) -> Candidate:
         found = self._found.get(id)
@@ -109,28 +98,3 @@ class Universe:
             (need, self.allowed(need[0]) if len(need) == 1 else frozenset().union(*map(self.allowed, need)))
             for need in needs
         ]
-
-
-def available(packages: Iterable[Package], around: Variables) -> list[Package]:
-    """Those of one name that are, the oldest first. Of versions that are equal as versions, and of one that comes
-    twice, the last counts."""
-    found = {package.version: package for package in packages if package.available(around)}
-    return [found[version] for version in sorted(found, key=key)]
-
-
-def newest(packages: Sequence[Package]) -> str | None:
-    """Of versions of one name, the oldest first, the last that is neither to be avoided nor deprecated."""
-    return next((package.version for package in reversed(packages) if not package.avoided()), None)
-
-
-def candidates(
-    packages: Iterable[Package], around: Variables, forced: Mapping[str, str] = NOTHING
-) -> dict[str, Candidates]:
-    """Those of the packages that are available where `around` holds, by name; see `Candidate.of`."""
-    by_name: defaultdict[str, list[Package]] = defaultdict(list)
-    for package in packages:
-        by_name[package.name].append(package)
-    found = {name: available(some, around) for name, some in by_name.items()}
-    return {
-        name: {one.version: Candidate.of(one, around, forced) for one in some} for name, some in found.items() if some
-    }

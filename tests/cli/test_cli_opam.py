@@ -144,6 +144,22 @@ def test_a_broken_file_names_itself_and_stops_nothing(texts: Desk, repository: P
     assert "extra" not in done.stderr, "nothing asks for it, so it is not read"
 
 
+def test_a_file_that_means_nothing_is_left_out_and_told_of_who_asks_for_it(texts: Desk, repository: Path) -> None:
+    (repository / "packages/lib/lib.3.0").mkdir()
+    (repository / "packages/lib/lib.3.0/opam").write_text('opam-version: "2.0"\ndepends: [3]\n')
+    (repository / "packages/extra/extra.1/opam").write_text('opam-version: "2.0"\navailable: "perhaps"\n')
+    problem = "packages/lib/lib.3.0/opam: a package, or a formula of packages, is expected"
+    done = texts.ok("opam", "solve", "lib", "--repo", "repo", "--compiler", "5.3.0")
+    assert "lib.1.1" in done.stdout
+    assert done.stderr == f"{problem}\n(left out)\n"
+    told = solve(texts, "lib.3.0", "--compiler", "5.3.0", code=2)
+    assert told.endswith(f"lib has no version 3.0 that is available here\n{problem}\n")
+    told = solve(texts, "extra", "--compiler", "5.3.0", code=2)
+    assert told.endswith(
+        'no version of extra is available here\npackages/extra/extra.1/opam: "perhaps" is neither true nor false\n'
+    )
+
+
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize(
     ("arguments", "told"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from grammar.opam.ast import Field, Value
 from grammar.opam.parser import Reader
+from stepwood.opam.candidate import Candidates
+from stepwood.opam.entries import Entry
+from stepwood.opam.facts import Facts, find
 from stepwood.opam.filters import Variables
 from stepwood.opam.formulas import All, Any, Atom, Formula
 from stepwood.opam.instructions import Instructions
@@ -58,7 +62,23 @@ def told(files: Mapping[str, str]) -> dict[Id, Instructions]:
 
 
 def universe(files: Mapping[str, str]) -> Universe:
-    return Universe.of(all_of(files).values(), LINUX)
+    return universe_of(all_of(files).values())
+
+
+def universe_of(packages: Iterable[Package]) -> Universe:
+    """Those that are available."""
+    by_name: defaultdict[str, list[Package]] = defaultdict(list)
+    for one in packages:
+        by_name[one.name].append(one)
+    found = {name: candidates for name, some in by_name.items() if (candidates := facts_of(some)[1])}
+    avoided = {(name, version) for name, some in found.items() for version, one in some.items() if one.avoided}
+    return Universe(found, avoided)
+
+
+def facts_of(packages: Sequence[Package]) -> tuple[Facts, Candidates]:
+    """Of one name."""
+    entries = [Entry(one.name, one.version, f"packages/{one.name}/{one}/opam", "") for one in packages]
+    return find(packages[0].name if packages else "none", zip(entries, packages, strict=True), LINUX)
 
 
 # --- what a solution is
@@ -146,7 +166,7 @@ class World:
 
     @cached_property
     def universe(self) -> Universe:
-        return Universe.of(self.packages, LINUX)
+        return universe_of(self.packages)
 
     @cached_property
     def asked(self) -> dict[Id, Asked]:

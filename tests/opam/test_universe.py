@@ -6,8 +6,7 @@ import pytest
 
 from stepwood.opam.candidate import Candidate, told
 from stepwood.opam.package import Package
-from stepwood.opam.universe import Universe, available, newest
-from tests.opam.packages import LINUX, package, universe
+from tests.opam.packages import LINUX, universe
 
 KNOWN = {"a.1": "", "a.2": "", "b.1": "", "c.1": "", "d.1": "", "e.1": 'available: os = "win32"'}
 
@@ -62,33 +61,6 @@ def test_excludes(conflicts: str, expected: list[object]) -> None:
     """Never a version of itself: there is one of a name anyway."""
     known = universe({**KNOWN, "x.1": f"conflicts: [{conflicts}]", "x.2": ""})
     assert [(told(need), clause) for need, clause in known.excludes(("x", "1"))] == expected
-
-
-def of(*ids: str, flagged: str = "") -> list[Package]:
-    return available([package(id, "flags: deprecated" if id in flagged.split() else "") for id in ids], LINUX)
-
-
-def test_versions_are_in_their_order() -> None:
-    for ids, expected in (
-        (("a.10", "a.9", "a.9~rc1", "a.9.1"), ["9~rc1", "9", "9.1", "10"]),
-        (("a.1.00", "a.1.0", "a.1"), ["1", "1.00", "1.0"]),
-    ):
-        assert [*Universe.of([package(id) for id in ids], LINUX).packages["a"]] == expected
-
-
-@pytest.mark.parametrize(
-    ("known", "expected"),
-    [
-        (of("a.9", "a.10", "a.10~rc1"), "10"),
-        (of("a.9", "a.10", flagged="a.10"), "9"),
-        (of("a.9", flagged="a.9"), None),
-        (of("a.1.0", "a.1.00"), "1.00"),
-        (of("a.1.00", "a.1.0"), "1.0"),
-        (of(), None),
-    ],
-)
-def test_newest(known: list[Package], expected: str | None) -> None:
-    assert newest(known) == expected
 
 
 def test_what_is_not_available_is_not_there() -> None:
