@@ -13,7 +13,7 @@ from functools import cached_property
 
 from stepwood.opam import reading
 from stepwood.opam.entries import Entry, Source
-from stepwood.opam.facts import Facts, find
+from stepwood.opam.facts import Facts, Read, find
 from stepwood.opam.filters import Variables
 from stepwood.opam.instructions import Instructions
 from stepwood.opam.memory import Memory
@@ -23,7 +23,10 @@ from stepwood.opam.pins import NO_PINS, Pins
 from stepwood.opam.reading import Watch, unwatched
 from stepwood.opam.universe import Id
 from system.errors import SpecError
+from system.fork import spread
 
+SHARE = 1000
+"""Package versions of which a process of its own finds out what follows from them: 0.2 s."""
 Origin = tuple[int, Source, Entry]
 """Where a package version stands: in which of the repositories, by number too, and its opam file. -1: it is pinned."""
 
@@ -147,11 +150,15 @@ class Catalogue:
 
     def _find(self, names: Set[str]) -> dict[str, tuple[Facts, Packed]]:
         """Read all that there is of these names. Who asks for facts will ask for candidates: both are remembered."""
-        found: dict[str, tuple[Facts, Packed]] = {}
-        read = self._read(self._found(names))
-        for name in sorted(names):
-            facts, some = find(name, [(entry, next(read)) for _, _, entry in self._origins[name]], self.variables)
-            found[name] = facts, Packed.of(some)
+        packages = self._read(self._found(names))
+        read = [(name, [(entry, next(packages)) for _, _, entry in self._origins[name]]) for name in sorted(names)]
+
+        def work(read: Sequence[tuple[str, Read]]) -> list[tuple[Facts, Packed]]:
+            found = (find(name, some, self.variables) for name, some in read)
+            return [(facts, Packed.of(some)) for facts, some in found]
+
+        made = spread(work, read, SHARE, lambda one: len(one[1]) or 1)
+        found = {name: one for (name, _), one in zip(read, made, strict=True)}
         self._memory.remember((self._facts_key(name), facts) for name, (facts, _) in found.items())
         self._memory.remember((self._candidates_key(facts), some) for facts, some in found.values())
         return found

@@ -14,6 +14,9 @@ from stepwood.opam.package import Package
 from stepwood.opam.versions import key
 from system.errors import SpecError
 
+Read = Sequence[tuple[Entry, Package | SpecError]]
+"""Opam files of a name, as they were read."""
+
 
 class Facts(NamedTuple):
     """What there is of a name on a platform. A tuple, as thousands are remembered and read back at once.

@@ -7,7 +7,8 @@ that the compiler brings cannot be there, whatever else it needs; so that is not
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from stepwood.opam import possible
@@ -16,6 +17,10 @@ from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.memory import Memory
 from stepwood.opam.packed import Packed
 from stepwood.opam.universe import Id, Universe
+from system.fork import spread
+
+SHARE = 4000
+"""Package versions that a process of its own looks at: 0.3 s."""
 
 
 class Near(NamedTuple):
@@ -63,9 +68,8 @@ class Reach:
         keys = self._keys("near", fresh)
         known = self._memory.recall(keys.values())
         self._near |= {name: near for name, key in keys.items() if isinstance(near := known.get(key), Near)}
-        unknown = {name for name in fresh if name not in self._near}
-        self._near |= {name: _near(name, some) for name, some in self._candidates(unknown).items()}
-        self._memory.remember((keys[name], self._near[name]) for name in unknown)
+        unknown = keys.keys() - self._near.keys()
+        self._near |= {name: near for name, (near, _) in self._find(unknown).items()}
 
     def meaning(self, names: Collection[str]) -> bytes:
         """Another where the candidates of these names are other. The platform is no part of it: all that it decides is
@@ -86,13 +90,23 @@ class Reach:
         keys = self._keys("within", names)
         known = self._memory.recall(keys.values())
         found = {name: some for name, key in keys.items() if isinstance(some := known.get(key), Packed)}
+        return found | {name: some for name, (_, some) in self._find(names - found.keys()).items()}
+
+    def _find(self, names: Set[str]) -> dict[str, tuple[Near, Packed]]:
+        """Who asks what is near will ask for candidates: both are remembered."""
         forced = Forced(self.forced)
-        fresh = {
-            name: Packed.of({version: one.within(forced) for version, one in some.items()})
-            for name, some in self._catalogue.candidates(names - found.keys()).items()
-        }
-        self._memory.remember((keys[name], some) for name, some in fresh.items())
-        return found | fresh
+
+        def work(read: Sequence[tuple[str, Packed]]) -> list[tuple[Near, Packed]]:
+            found = ((name, {version: one.within(forced) for version, one in some.items()}) for name, some in read)
+            return [(_near(name, some), Packed.of(some)) for name, some in found]
+
+        read = [*self._catalogue.candidates(names).items()]
+        made = spread(work, read, SHARE, lambda one: len(one[1]) or 1)
+        found = {name: one for (name, _), one in zip(read, made, strict=True)}
+        near, within = self._keys("near", names), self._keys("within", names)
+        self._memory.remember((near[name], one) for name, (one, _) in found.items())
+        self._memory.remember((within[name], some) for name, (_, some) in found.items())
+        return found
 
     def _forced(self, compiler: Id) -> dict[str, str]:
         names = self._catalogue.reach({compiler[0]})
@@ -111,10 +125,10 @@ def _universe(candidates: Mapping[str, Packed]) -> Universe:
 
 
 def _near(name: str, some: Candidates) -> Near:
-    some = dict(some)  # each is unpacked once
     plain = frozenset(name for one in some.values() for name in _names(one.needs))
     tested = plain.union(name for one in some.values() for name in _names(one.tested))
-    return Near(plain, tested, hashlib.sha256(repr((name, some)).encode(errors="surrogateescape")).digest())
+    # As JSON, tuples of a kind of their own are as fast as others, and the same are always written alike.
+    return Near(plain, tested, hashlib.sha256(json.dumps([name, some]).encode()).digest())
 
 
 def _names(needs: Iterable[Need]) -> Iterator[str]:
