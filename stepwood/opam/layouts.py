@@ -179,14 +179,14 @@ def buildable(
     """The answers that can be built, and those that cannot: without a solution, or with a source at no fixed state."""
     jobs: list[solutions.Job] = []
     refused: list[Refused] = []
+    unfetchable = {id for id, package in packages.items() if package.unfetchable}
     for answer in answers:
         if isinstance(answer, Refused):
             refused.append(answer)
-            continue
-        lost = next((packages[id] for id in answer.packages if packages[id].unfetchable), None)
-        if lost is None:
+        elif unfetchable.isdisjoint(answer.packages):
             jobs.append(answer)
         else:
+            lost = next(packages[id] for id in answer.packages if id in unfetchable)
             refused.append(Refused(answer.root, answer.compiler, f"{lost}: {lost.unfetchable}"))
     return jobs, refused
 
