@@ -38,8 +38,8 @@ class Facts(NamedTuple):
     problems: tuple[str, ...]
 
 
-def find(name: str, read: Iterable[tuple[Entry, Package | SpecError]], around: Variables) -> tuple[Facts, Candidates]:
-    """Of what was read of a name's opam files, and where `around` holds."""
+def find(name: str, read: Read, around: Variables) -> tuple[Facts, Candidates]:
+    """What a name comes to where `around` holds. A file that means nothing is left out."""
     sound: list[tuple[Package, Candidate]] = []
     problems: list[str] = []
     for entry, one in read:
@@ -53,12 +53,11 @@ def find(name: str, read: Iterable[tuple[Entry, Package | SpecError]], around: V
             problems.append(f"{entry.path}: {error}")
     sound.sort(key=lambda one: key(one[0].version))
     there = [package for package, _ in sound]
-    testing = {**around, "with-test": True}
     facts = Facts(
         tuple(package.version for package in there),
         _newest(there),
-        _names(atom for package in there for atom in package.dependencies(around)),
-        _names(atom for package in there for atom in package.dependencies(testing)),
+        _names(atom for _, candidate in sound for need in candidate.needs for atom in need),
+        _names(atom for _, candidate in sound for need in candidate.tested for atom in need),
         _names(atom for package in there for atom in package.optional(around)),
         hashlib.sha256(repr([name, *map(_meaning, there)]).encode(errors="surrogateescape")).digest(),
         tuple(problems),

@@ -78,7 +78,7 @@ def universe_of(packages: Iterable[Package]) -> Universe:
 def facts_of(packages: Sequence[Package]) -> tuple[Facts, Candidates]:
     """Of one name."""
     entries = [Entry(one.name, one.version, f"packages/{one.name}/{one}/opam", "") for one in packages]
-    return find(packages[0].name if packages else "none", zip(entries, packages, strict=True), LINUX)
+    return find(packages[0].name if packages else "none", [*zip(entries, packages, strict=True)], LINUX)
 
 
 # --- what a solution is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,29 @@ def test_what_is_forced_comes_with_the_compiler(tmp_path: Path) -> None:
     assert reach(tmp_path, FILES).forced == {"config": "1", "ocaml": "5", "ocaml-base-compiler": "5"}
     assert reach(tmp_path, FILES, "4").forced == {"ocaml": "4", "ocaml-base-compiler": "4"}
     assert reach(tmp_path, FILES, "3").forced == {}
+
+
+def test_a_file_is_read_once_whatever_the_compiler(tmp_path: Path) -> None:
+    """What a platform decides is kept apart from what a compiler decides of it."""
+
+    class Watched(ProcessMemory):
+        def __init__(self) -> None:
+            super().__init__()
+            self.contents_asked: list[str] = []
+
+        def recall(self, keys: Iterable[str]) -> dict[str, object]:
+            keys = [*keys]
+            self.contents_asked += [key for key in keys if key.startswith("git:")]
+            return super().recall(keys)
+
+    memory = Watched()
+    source = open_source(repository(tmp_path, FILES), memory)
+    asked: list[int] = []
+    for compiler in ("5", "4"):
+        catalogue = Catalogue([source], memory, LINUX)
+        Reach(catalogue, memory, ("ocaml-base-compiler", compiler)).universe(catalogue.names)
+        asked.append(len(memory.contents_asked))
+    assert asked == [len(FILES), len(FILES)]
 
 
 def test_what_the_compiler_rules_out_is_not_followed(tmp_path: Path) -> None:
