@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from stepwood.opam.solver import Solution, Unsatisfiable
@@ -51,7 +52,7 @@ def answer(universe: Universe, root: Id, compiler: Id, found: Solution | Unsatis
     """What a solver found, with what is built after what. With `tests`, what those of the root need is there too."""
     if isinstance(found, Unsatisfiable):
         return Refused(root, compiler, "; ".join(found.reasons))
-    return _job(universe, root, compiler, found, tests)
+    return _in_order(_job(universe, root, compiler, found, tests))
 
 
 def _job(universe: Universe, root: Id, compiler: Id, found: Solution, tests: bool) -> Job:
@@ -68,6 +69,33 @@ def _job(universe: Universe, root: Id, compiler: Id, found: Solution, tests: boo
 def _there(edges: Edges, chosen: Mapping[str, str], places: Mapping[str, int]) -> tuple[int, ...]:
     """The places of those that are chosen in a version that an edge has."""
     return tuple([places[name] for name, versions in edges if chosen.get(name) in versions])
+
+
+def _in_order(job: Job) -> Answer:
+    """The job, if its packages can be built one after the other. Solvers do not ask for that; opam itself finds it out
+    when it has a solution, and gives up."""
+    built: set[int] = set()
+    left: Sequence[int] = range(len(job.deps))
+    while left:
+        waiting: list[int] = []
+        for at in left:
+            if built.issuperset(job.deps[at]):
+                built.add(at)
+            else:
+                waiting.append(at)
+        if len(waiting) == len(left):
+            return Refused(job.root, job.compiler, _circle(job, waiting))
+        left = waiting
+    return job
+
+
+def _circle(job: Job, waiting: Sequence[int]) -> str:
+    """The packages on a circle, each of which waits for the next; all that wait are on one, or wait for one that is."""
+    way = [waiting[0]]
+    while (following := next(dep for dep in job.deps[way[-1]] if dep in waiting)) not in way:
+        way.append(following)
+    circle = [text(job.packages[at]) for at in way[way.index(following) :]]
+    return "; ".join(f"{one} is built after {other}" for one, other in pairwise([*circle, circle[0]]))
 
 
 def document(
@@ -144,7 +172,10 @@ def read(document: Mapping[str, object]) -> list[Answer]:
         )
         if made.root not in packages:
             raise ValueError(f"{text(made.root)} is not among its own packages")
-        answers.append(made)
+        places = {at for row in (*deps, made.tests or ()) for at in row}
+        if len(deps) != len(packages) or not places <= {*range(len(packages))} or len({*packages}) < len(packages):
+            raise ValueError(f"packages and deps of {text(made.root)} do not fit together")
+        answers.append(_in_order(made))
     for lost in document.get("unsatisfiable", ()):  # type: ignore[attr-defined]
         root, _, asked = str(lost).partition("@")
         chosen = compiler(asked) if asked else parsed(compilers[0])

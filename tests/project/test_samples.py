@@ -45,12 +45,21 @@ def events(output: bytes, kind: str) -> list[dict[str, Any]]:
     return [event for event in map(json.loads, output.splitlines()) if event["event"] == kind]
 
 
-def test_samples_are_built_and_then_cached(options: list[str], tmp_path: Path) -> None:
-    secret = tmp_path / "token"
+@pytest.fixture(scope="module")
+def build(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
+    """The command that builds all samples."""
+    secret = tmp_path_factory.mktemp("secrets") / "token"
     secret.write_text("a sample's secret")
-    command = ["build", *SAMPLES, *options, "--secret", f"token={secret}", "--json"]
+    return ["build", *SAMPLES, *options, "--secret", f"token={secret}", "--json"]
 
-    first = stepwood(*command)
+
+@pytest.fixture(scope="module")
+def first(build: list[str | Path]) -> bytes:
+    """What it prints the first time."""
+    return stepwood(*build)
+
+
+def test_samples_are_built_and_then_cached(build: list[str | Path], first: bytes, options: list[str]) -> None:
     assert {job["name"]: job["outcome"] for job in events(first, "job")} == {file.stem: "built" for file in SAMPLES}
     said = "".join(event["text"] for event in events(first, "log"))
     assert "Hello from a snapshot" in said
@@ -63,7 +72,7 @@ def test_samples_are_built_and_then_cached(options: list[str], tmp_path: Path) -
     assert len(demos) == 3
     assert len(set.intersection(*demos)) == 2  # the base and the fetch
 
-    again = stepwood(*command)
+    again = stepwood(*build)
     assert {job["outcome"] for job in events(again, "job")} == {"cached"}
 
 
@@ -74,7 +83,9 @@ def masked(text: str) -> str:
     return re.sub(r" *\b[\d.,]+ (?:s|min|h|days|kB|MB|GB)\b", " N", text)
 
 
+@pytest.mark.usefixtures("first")
 def test_levels_are_planned_built_and_analysed_as_the_readme_shows(options: list[str]) -> None:
+    """After the samples, as the README says."""
     blocks = re.findall(r"^```\n(.*?)^```", (SPECS.parent / "README.md").read_text(), re.M | re.S)
     workflow = SPECS / "levels.workflow"
     plan = stepwood("plan", workflow, *options, "--only", "*-O2", "--what-if", "-j", "16").decode()
