@@ -38,7 +38,7 @@ class Jobs:
         for item, needs in enumerate(self.needs):
             if any(not 0 <= need < len(self.names) for need in needs):
                 raise ValueError(f"item {self.names[item]!r} needs an item that is not there")
-        if len(_sorted(self.needs)) < len(self.needs):
+        if len(topological(self.needs)) < len(self.needs):
             raise ValueError("the needs of items form a cycle")
 
     def _check_job(self, number: int, job: tuple[int, ...]) -> None:
@@ -56,7 +56,7 @@ class Jobs:
 def levels(jobs: Jobs) -> list[int]:
     """For each item, how many items the longest chain of needs holds that ends with it; 1 where it needs nothing."""
     found = [1] * len(jobs.needs)
-    for item in _sorted(jobs.needs):
+    for item in topological(jobs.needs):
         found[item] += max((found[need] for need in jobs.needs[item]), default=0)
     return found
 
@@ -70,8 +70,8 @@ def popularity(jobs: Jobs) -> list[int]:
     return found
 
 
-def _sorted(needs: Sequence[tuple[int, ...]]) -> list[int]:
-    """Items after what they need; those on a cycle, or after one, are left out."""
+def topological(needs: Sequence[tuple[int, ...]]) -> list[int]:
+    """Items after what they need, which are given by item; those on a cycle, or after one, are left out."""
     users: list[list[int]] = [[] for _ in needs]
     for item, before in enumerate(needs):
         for need in before:

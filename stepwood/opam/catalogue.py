@@ -16,7 +16,7 @@ from stepwood.opam.entries import Entry, Source
 from stepwood.opam.facts import Facts, Read, find
 from stepwood.opam.filters import Variables
 from stepwood.opam.instructions import Instructions
-from stepwood.opam.memory import Memory
+from stepwood.opam.memory import Memory, recalled
 from stepwood.opam.package import Package
 from stepwood.opam.packed import Packed
 from stepwood.opam.pins import NO_PINS, Pins
@@ -88,8 +88,7 @@ class Catalogue:
         """What a solver may choose from of each of these names."""
         facts = self.facts(names)
         keys = {name: self._candidates_key(facts[name]) for name in names}
-        known = self._memory.recall(keys.values())
-        found = {name: some for name, key in keys.items() if isinstance(some := known.get(key), Packed)}
+        found = recalled(self._memory, keys, Packed)
         return found | {name: some for name, (_, some) in self._find(keys.keys() - found.keys()).items()}
 
     def packages(self, names: Collection[str], only: Collection[Id] | None = None) -> dict[Id, Package]:
@@ -106,8 +105,7 @@ class Catalogue:
         origins = {_id(origin[2]): origin for origin in self._found({name for name, _ in wanted})}
         around = self._around.hex()
         keys = {id: f"instructions {around} {_said(origins[id][2])}" for id in wanted if id in origins}
-        known = self._memory.recall(keys.values())
-        found = {id: one for id, key in keys.items() if isinstance(one := known.get(key), Instructions)}
+        found = recalled(self._memory, keys, Instructions)
         unknown = [id for id in keys if id not in found]
         read = zip(unknown, self._read([origins[id] for id in unknown]), strict=True)
         fresh = {id: Instructions.of(one, self.variables) for id, one in read if isinstance(one, Package)}
@@ -143,8 +141,7 @@ class Catalogue:
     def _look_up(self, names: Sequence[str]) -> None:
         self._list(names)
         keys = {name: self._facts_key(name) for name in names}
-        known = self._memory.recall(keys.values())
-        self._facts |= {name: facts for name, key in keys.items() if isinstance(facts := known.get(key), Facts)}
+        self._facts |= recalled(self._memory, keys, Facts)
         unknown = keys.keys() - self._facts.keys()
         self._facts |= {name: facts for name, (facts, _) in self._find(unknown).items()}
 

@@ -14,13 +14,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from engine.database import Database, remove
 from engine.records import FileStamp
 from engine.schema import Schema
 from stepwood.config import cache_folder
 from system.errors import StepwoodError
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 TABLES = """
 CREATE TABLE things (
@@ -66,6 +69,12 @@ class Memory(Protocol):
     def remember(self, things: Iterable[tuple[str, object]]) -> None: ...
 
     def close(self) -> None: ...
+
+
+def recalled(memory: Memory, keys: Mapping[K, str], kind: type[T]) -> dict[K, T]:
+    """What a memory has under these keys, by what they are the keys of; what is of another kind is not."""
+    found = memory.recall(keys.values())
+    return {one: thing for one, key in keys.items() if isinstance(thing := found.get(key), kind)}
 
 
 class ProcessMemory:

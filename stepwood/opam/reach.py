@@ -14,7 +14,7 @@ from typing import NamedTuple
 from stepwood.opam import possible
 from stepwood.opam.candidate import Candidates, Forced, Need
 from stepwood.opam.catalogue import Catalogue
-from stepwood.opam.memory import Memory
+from stepwood.opam.memory import Memory, recalled
 from stepwood.opam.packed import Packed
 from stepwood.opam.universe import Id, Universe
 from system.fork import spread
@@ -66,8 +66,7 @@ class Reach:
         if not fresh:
             return
         keys = self._keys("near", fresh)
-        known = self._memory.recall(keys.values())
-        self._near |= {name: near for name, key in keys.items() if isinstance(near := known.get(key), Near)}
+        self._near |= recalled(self._memory, keys, Near)
         unknown = keys.keys() - self._near.keys()
         self._near |= {name: near for name, (near, _) in self._find(unknown).items()}
 
@@ -88,8 +87,7 @@ class Reach:
 
     def _candidates(self, names: Set[str]) -> dict[str, Packed]:
         keys = self._keys("within", names)
-        known = self._memory.recall(keys.values())
-        found = {name: some for name, key in keys.items() if isinstance(some := known.get(key), Packed)}
+        found = recalled(self._memory, keys, Packed)
         return found | {name: some for name, (_, some) in self._find(names - found.keys()).items()}
 
     def _find(self, names: Set[str]) -> dict[str, tuple[Near, Packed]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from engine.analysis.jobs import topological
 from stepwood.opam.solver import Solution, Unsatisfiable
 from stepwood.opam.universe import Edges, Id, Universe
 
@@ -74,19 +75,10 @@ def _there(edges: Edges, chosen: Mapping[str, str], places: Mapping[str, int]) -
 def _in_order(job: Job) -> Answer:
     """The job, if its packages can be built one after the other. Solvers do not ask for that; opam itself finds it out
     when it has a solution, and gives up."""
-    built: set[int] = set()
-    left: Sequence[int] = range(len(job.deps))
-    while left:
-        waiting: list[int] = []
-        for at in left:
-            if built.issuperset(job.deps[at]):
-                built.add(at)
-            else:
-                waiting.append(at)
-        if len(waiting) == len(left):
-            return Refused(job.root, job.compiler, _circle(job, waiting))
-        left = waiting
-    return job
+    built = topological(job.deps)
+    if len(built) == len(job.deps):
+        return job
+    return Refused(job.root, job.compiler, _circle(job, sorted({*range(len(job.deps))} - {*built})))
 
 
 def _circle(job: Job, waiting: Sequence[int]) -> str:

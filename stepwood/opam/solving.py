@@ -16,7 +16,7 @@ from stepwood.opam import solutions
 from stepwood.opam.backends import backend
 from stepwood.opam.catalogue import Catalogue
 from stepwood.opam.greedy import Found, Greedy
-from stepwood.opam.memory import Memory, packed, unpacked
+from stepwood.opam.memory import Memory, packed, recalled, unpacked
 from stepwood.opam.possible import Possible
 from stepwood.opam.reach import Reach
 from stepwood.opam.reading import Watch
@@ -91,8 +91,8 @@ class Solving:
         """One a root, in their order. Raises InputError where the compiler cannot be had."""
         facts = self._catalogue.facts({name for name, _ in roots})
         there = [root for root in roots if root[1] in facts[root[0]].versions]
-        last = self._last(there)
-        found = {root: kept for root, kept in last.items() if self._holds(kept)}
+        last = recalled(self._memory, {root: self._key(root) for root in there}, Kept)
+        found = self._holding(last)
         fresh = self._solved([root for root in there if root not in found], last)
         self._memory.remember((self._key(root), kept) for root, kept in fresh.items())
         self.fresh += len(fresh)
@@ -106,16 +106,11 @@ class Solving:
 
     # --- what is known already
 
-    def _last(self, roots: Sequence[Id]) -> dict[Id, Kept]:
-        keys = {root: self._key(root) for root in roots}
-        found = self._memory.recall(keys.values())
-        last = {root: one for root, key in keys.items() if isinstance(one := found.get(key), Kept)}
-        self._reach.look_up(set[str]().union(*(kept.names.split() for kept in last.values())))
-        return last
-
-    def _holds(self, kept: Kept) -> bool:
-        """Whether all that an answer follows from is as it was."""
-        return kept.meaning == self._reach.meaning(kept.names.split())
+    def _holding(self, last: Mapping[Id, Kept]) -> dict[Id, Kept]:
+        """The answers for which all is as it was when they were found."""
+        names = {root: kept.names.split() for root, kept in last.items()}
+        self._reach.look_up(set[str]().union(*names.values()))
+        return {root: kept for root, kept in last.items() if kept.meaning == self._reach.meaning(names[root])}
 
     def _key(self, root: Id) -> str:
         asked = self._question

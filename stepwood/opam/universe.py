@@ -78,6 +78,7 @@ class Universe:
         return [((atom,), clause) for atom in self[id].excludes if (clause := self.allowed(atom))]
 
     def built_after(self, id: Id) -> Edges:
+        """What a version is built after."""
         edges = self._edges.get(id)
         if edges is None:
             edges = self._edges[id] = self._allowing(self[id].after)
